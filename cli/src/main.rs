@@ -1,0 +1,2 @@
+//! The goheap program.
+fn main() {}

@@ -1,0 +1,6 @@
+//! What goheap counts.
+#![forbid(unsafe_code)]
+
+mod mem_stats;
+
+pub use mem_stats::{BySize, MemStats};
