@@ -1,6 +1,11 @@
-//! What goheap counts.
+//! What goheap counts: Go's `MemStats`, the identities its figures keep, and
+//! the lines that Go prints about a cycle and about scavenging.
+//!
+//! Everything here is plain data and arithmetic over it: no clock, no global, no
+//! system call. What the allocator calls (filling in a [`MemStats`], [`audit()`],
+//! writing a trace line) allocates nothing.
 #![forbid(unsafe_code)]
 
 mod mem_stats;
 
-pub use mem_stats::{BySize, MemStats};
+pub use mem_stats::{BY_SIZE, BySize, MemStats, PAUSE_RING};
