@@ -6,6 +6,10 @@
 //! writing a trace line) allocates nothing.
 #![forbid(unsafe_code)]
 
+pub mod audit;
 mod mem_stats;
+mod trace_line;
 
+pub use audit::{CLASSES, ClassCounts, HeapCounts, Identity, Violation, audit, audit_with};
 pub use mem_stats::{BY_SIZE, BySize, MemStats, PAUSE_RING};
+pub use trace_line::{GcTrace, PhaseClock, PhaseCpu, ScavTrace};

@@ -1,0 +1,1 @@
+//! The goheap program, as a library that its tests can reach.
