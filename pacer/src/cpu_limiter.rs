@@ -122,6 +122,11 @@ impl CpuLimiter {
         }
     }
 
+    /// CPU nanoseconds in the bucket: at most a second for each processor.
+    pub const fn fill_ns(&self) -> u64 {
+        self.fill
+    }
+
     /// CPU nanoseconds that the collector took and that found the bucket full.
     pub const fn overflow_ns(&self) -> u64 {
         self.overflow
