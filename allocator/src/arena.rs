@@ -1,0 +1,229 @@
+//! Address ↔ page number, and page number → span.
+//!
+//! The heap's pages are numbered from 0. Reservations map numbers to addresses:
+//! the first one is as large as the system grants (Go's arenas are 64 MiB each
+//! and sparse; one flat range makes the look-up an addition and a shift), and
+//! where a limit on address space made it small, others follow. Between two
+//! reservations a chunk's worth of numbers is left out, so that no run of
+//! pages crosses from one to the next.
+//!
+//! Look-ups take no lock: a reservation is written before the count that makes
+//! it visible, and an entry of the span table belongs to whoever holds the pages.
+
+use crate::meta::Meta;
+use crate::os::{Os, OsError};
+use crate::span::Span;
+use crate::{CHUNK, CHUNK_PAGES, PAGE, PAGE_SHIFT};
+use core::ptr::{NonNull, null_mut};
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use core::sync::atomic::{AtomicPtr, AtomicUsize};
+
+/// Where Go puts its heap on 64-bit systems, if that is free.
+const HINT: usize = 0xc0_0000_0000;
+/// The first reservation asked for: 1 TiB.
+const LARGEST: usize = 1 << 40;
+/// Later reservations are at least this large, if the system grants it.
+const LATER: usize = 64 << 20;
+/// The tables cover this many times the first reservation, so that others may follow.
+const ROOM: usize = 4;
+/// How many reservations there may be. Each later one is at least a chunk.
+const RESERVATIONS: usize = 64;
+
+#[derive(Debug)]
+struct Reservation {
+    base: AtomicUsize,
+    first_page: AtomicUsize,
+    pages: AtomicUsize,
+}
+
+/// The heap's address space.
+#[derive(Debug)]
+pub struct Arena {
+    reservations: [Reservation; RESERVATIONS],
+    count: AtomicUsize,
+    spans: AtomicPtr<AtomicPtr<Span>>,
+    /// Pages that the tables have room for.
+    capacity: AtomicUsize,
+}
+
+/// A fresh reservation, by page numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// Number of its first page.
+    pub first: usize,
+    /// How many pages it has.
+    pub pages: usize,
+}
+
+impl Arena {
+    /// No address space yet.
+    pub const fn new() -> Self {
+        Self {
+            reservations: [const { Reservation { base: AtomicUsize::new(0), first_page: AtomicUsize::new(0), pages: AtomicUsize::new(0) } };
+                RESERVATIONS],
+            count: AtomicUsize::new(0),
+            spans: AtomicPtr::new(null_mut()),
+            capacity: AtomicUsize::new(0),
+        }
+    }
+
+    /// Makes the first reservation, halving (by quarters) what it asks for until the
+    /// system grants it together with the tables, which `tables` makes for so many chunks.
+    ///
+    /// # Errors
+    /// The refusal of the smallest try.
+    pub fn start<O: Os, T>(
+        &self,
+        os: &O,
+        meta: &Meta,
+        at_least: usize,
+        tables: impl Fn(usize) -> Result<T, OsError>,
+    ) -> Result<(Extent, T), OsError> {
+        let least = at_least.next_multiple_of(CHUNK);
+        let mut bytes = LARGEST.max(least);
+        loop {
+            match self.try_start(os, meta, bytes, &tables) {
+                Ok(started) => return Ok(started),
+                Err(e) if bytes == least => return Err(e),
+                Err(_) => bytes = (bytes / 4).next_multiple_of(CHUNK).max(least),
+            }
+        }
+    }
+
+    fn try_start<O: Os, T>(
+        &self,
+        os: &O,
+        meta: &Meta,
+        bytes: usize,
+        tables: impl Fn(usize) -> Result<T, OsError>,
+    ) -> Result<(Extent, T), OsError> {
+        let base = os.reserve(HINT, bytes, CHUNK)?;
+        let capacity = bytes / PAGE * ROOM;
+        let made = meta.table::<O, AtomicPtr<Span>>(os, capacity).and_then(|spans| match tables(capacity / CHUNK_PAGES) {
+            Ok(t) => Ok((spans, t)),
+            Err(e) => {
+                // SAFETY: just mapped, used by nobody.
+                unsafe { os.unreserve(spans.cast(), capacity * size_of::<AtomicPtr<Span>>()) };
+                Err(e)
+            }
+        });
+        let (spans, t) = match made {
+            Ok(m) => m,
+            Err(e) => {
+                // SAFETY: just reserved, used by nobody.
+                unsafe { os.unreserve(base, bytes) };
+                return Err(e);
+            }
+        };
+        self.spans.store(spans.as_ptr(), Relaxed);
+        self.capacity.store(capacity, Relaxed);
+        Ok((self.publish(base, 0, bytes / PAGE), t))
+    }
+
+    fn publish(&self, base: NonNull<u8>, first: usize, pages: usize) -> Extent {
+        let n = self.count.load(Relaxed);
+        let r = &self.reservations[n];
+        r.base.store(base.as_ptr() as usize, Relaxed);
+        r.first_page.store(first, Relaxed);
+        r.pages.store(pages, Relaxed);
+        // Release: pairs with Acquire in `reservation_of`.
+        self.count.store(n + 1, Release);
+        Extent { first, pages }
+    }
+
+    /// Makes another reservation, of `pages` at the least. Callers hold the page heap's lock.
+    ///
+    /// # Errors
+    /// The refusal of the smallest try; `ENOMEM` if the tables are full.
+    pub fn extend<O: Os>(&self, os: &O, pages: usize) -> Result<Extent, OsError> {
+        let n = self.count.load(Relaxed);
+        let last = &self.reservations[n - 1];
+        let first = last.first_page.load(Relaxed) + last.pages.load(Relaxed) + CHUNK_PAGES;
+        let room = self.capacity.load(Relaxed).saturating_sub(first) * PAGE;
+        let full = OsError { operation: "reserve", address: 0, bytes: pages.saturating_mul(PAGE), errno: libc_enomem() };
+        let least = pages.checked_mul(PAGE).and_then(|b| b.checked_next_multiple_of(CHUNK)).filter(|&b| b <= room).ok_or(full)?;
+        if n == RESERVATIONS {
+            return Err(full);
+        }
+        let mut bytes = LATER.clamp(least, room / CHUNK * CHUNK);
+        loop {
+            match os.reserve(0, bytes, CHUNK) {
+                Ok(base) => return Ok(self.publish(base, first, bytes / PAGE)),
+                Err(e) if bytes == least => return Err(e),
+                Err(_) => bytes = (bytes / 2).next_multiple_of(CHUNK).max(least),
+            }
+        }
+    }
+
+    /// The number of the page that holds `address`, if it lies in a reservation.
+    #[inline(always)]
+    pub fn page_of(&self, address: usize) -> Option<usize> {
+        let r = &self.reservations[0];
+        let page = address.wrapping_sub(r.base.load(Relaxed)) >> PAGE_SHIFT;
+        if page < r.pages.load(Relaxed) { Some(page) } else { self.page_in_later(address) }
+    }
+
+    #[cold]
+    fn page_in_later(&self, address: usize) -> Option<usize> {
+        // Acquire: pairs with Release in `publish`.
+        self.reservations[..self.count.load(Acquire)].iter().find_map(|r| {
+            let page = address.wrapping_sub(r.base.load(Relaxed)) >> PAGE_SHIFT;
+            (page < r.pages.load(Relaxed)).then(|| r.first_page.load(Relaxed) + page)
+        })
+    }
+
+    /// The address of page `page`, which lies in a reservation.
+    #[inline]
+    pub fn address_of(&self, page: usize) -> usize {
+        // Acquire: pairs with Release in `publish`.
+        let r = self.reservations[..self.count.load(Acquire)].iter().rfind(|r| page >= r.first_page.load(Relaxed));
+        r.map_or(0, |r| r.base.load(Relaxed) + (page - r.first_page.load(Relaxed)) * PAGE)
+    }
+
+    /// The first page from `page` on whose address is a multiple of `align` pages (a power of two).
+    pub fn aligned_from(&self, page: usize, align: usize) -> usize {
+        let at = self.address_of(page);
+        page + (at.next_multiple_of(align * PAGE) - at) / PAGE
+    }
+
+    /// The entry of the span table for page `page`, which lies in a reservation.
+    #[inline(always)]
+    pub fn entry(&self, page: usize) -> &AtomicPtr<Span> {
+        debug_assert!(page < self.capacity.load(Relaxed));
+        // SAFETY: the table has `capacity` entries and is never unmapped.
+        unsafe { &*self.spans.load(Relaxed).add(page) }
+    }
+
+    /// The span that holds `address`, null where there is none.
+    #[inline(always)]
+    pub fn span_of(&self, address: usize) -> *mut Span {
+        match self.page_of(address) {
+            // Acquire: pairs with Release in `set_spans`; the span's fields are there.
+            Some(page) => self.entry(page).load(Acquire),
+            None => null_mut(),
+        }
+    }
+
+    /// Enters `span` (or null) for `pages` pages from `first` on. Callers own these pages.
+    pub fn set_spans(&self, first: usize, pages: usize, span: *mut Span) {
+        for p in first..first + pages {
+            // Release: pairs with Acquire in `span_of`.
+            self.entry(p).store(span, Release);
+        }
+    }
+
+    /// Bytes reserved in all.
+    pub fn reserved(&self) -> usize {
+        self.reservations[..self.count.load(Acquire)].iter().map(|r| r.pages.load(Relaxed) * PAGE).sum()
+    }
+}
+
+impl Default for Arena {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+const fn libc_enomem() -> i32 {
+    12
+}

@@ -1,0 +1,175 @@
+//! The spans of one class (Go: `mcentral.go`).
+//!
+//! Each span of the class is in one list: in a thread's cache, with free slots,
+//! or without. Of each list there are two, and they change roles when a sweep
+//! starts: the one that holds the spans this sweep has seen, and the one that
+//! holds the rest. So a sweep starts for all spans at the cost of one store.
+//!
+//! The class's lock guards the lists, the state of its spans, and sweeping them.
+
+use crate::lock::{Lock, Rank};
+use crate::size_class::{CLASSES, SizeClass};
+use crate::span::{Span, SpanList, State, Tag};
+
+/// Spans of one class, in two lists each.
+#[derive(Debug)]
+pub struct Lists {
+    /// The sweep that is under way, or the last one.
+    pub epoch: u32,
+    /// Deaths with this tag are freed by it.
+    pub condemned: Tag,
+    partial: [SpanList; 2],
+    full: [SpanList; 2],
+    cached: [SpanList; 2],
+    /// Blocks of spans that went back to the page heap.
+    pub spare: SpanList,
+    /// Objects freed by sweeps since the start.
+    pub frees: u64,
+    /// Spans that were made.
+    pub blocks: u64,
+}
+
+/// What a span turned out to be when it was swept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Swept {
+    /// Slots freed.
+    pub freed: usize,
+    /// Slots still taken.
+    pub taken: usize,
+}
+
+impl Lists {
+    const fn new() -> Self {
+        Self {
+            epoch: 0,
+            condemned: Tag::FIRST.other(),
+            partial: [SpanList::new(), SpanList::new()],
+            full: [SpanList::new(), SpanList::new()],
+            cached: [SpanList::new(), SpanList::new()],
+            spare: SpanList::new(),
+            frees: 0,
+            blocks: 0,
+        }
+    }
+
+    fn swept(&self) -> usize {
+        (self.epoch & 1) as usize
+    }
+
+    /// Makes all spans unswept, and deaths of `condemned` free. Returns how many spans that concerns.
+    pub fn start_sweep(&mut self, epoch: u32, condemned: Tag) -> usize {
+        let all = self.swept();
+        self.epoch = epoch;
+        self.condemned = condemned;
+        self.partial[all].len() + self.full[all].len() + self.cached[all].len()
+    }
+
+    /// Whether this sweep has yet to see `span`.
+    pub fn is_unswept(&self, span: &Span) -> bool {
+        span.swept() != self.epoch
+    }
+
+    /// Takes `span` out of the list it is in.
+    pub fn unlink(&mut self, span: &'static Span) {
+        let side = (span.swept() & 1) as usize;
+        match span.state() {
+            State::Cached => self.cached[side].remove(span),
+            State::Partial => self.partial[side].remove(span),
+            State::Full => self.full[side].remove(span),
+            State::Spare => {}
+        }
+    }
+
+    /// Puts a span that is in no list, and swept, where it belongs.
+    pub fn file(&mut self, span: &'static Span, taken: usize) {
+        let side = self.swept();
+        if taken == span.slots() {
+            self.full[side].push(span, State::Full);
+        } else {
+            self.partial[side].push(span, State::Partial);
+        }
+    }
+
+    /// Puts a span that is in no list, and swept, among those in caches.
+    pub fn lend(&mut self, span: &'static Span) {
+        let side = self.swept();
+        self.cached[side].push(span, State::Cached);
+    }
+
+    /// Frees what is condemned in a span that is in no list.
+    pub fn sweep(&mut self, span: &Span) -> Swept {
+        let freed = span.sweep(self.condemned, self.epoch);
+        self.frees += freed as u64;
+        Swept { freed, taken: span.taken() }
+    }
+
+    /// Takes a swept span that has free slots.
+    pub fn pop_partial(&mut self) -> Option<&'static Span> {
+        let side = self.swept();
+        self.partial[side].pop()
+    }
+
+    /// Takes an unswept span that had free slots when it was last seen.
+    pub fn pop_unswept_partial(&mut self) -> Option<&'static Span> {
+        let side = 1 - self.swept();
+        self.partial[side].pop()
+    }
+
+    /// Takes an unswept span that had no free slots when it was last seen.
+    pub fn pop_unswept_full(&mut self) -> Option<&'static Span> {
+        let side = 1 - self.swept();
+        self.full[side].pop()
+    }
+
+    /// Takes an unswept span that sits in a thread's cache; it must be [lent](Self::lend) again.
+    pub fn pop_unswept_cached(&mut self) -> Option<&'static Span> {
+        let side = 1 - self.swept();
+        self.cached[side].pop()
+    }
+
+    /// All spans in use.
+    pub fn iter(&self) -> impl Iterator<Item = &'static Span> {
+        let lists = [&self.cached, &self.partial, &self.full];
+        lists.into_iter().flatten().flat_map(SpanList::iter)
+    }
+
+    /// How many spans are in use.
+    pub fn len(&self) -> usize {
+        [&self.cached, &self.partial, &self.full].into_iter().flatten().map(SpanList::len).sum()
+    }
+
+    /// Whether no span is in use.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// The central lists of all classes.
+#[derive(Debug)]
+pub struct Central([Lock<Lists>; CLASSES]);
+
+impl Central {
+    /// No spans.
+    pub const fn new() -> Self {
+        let mut lists = [const { Lock::new(Rank::Class(0), Lists::new()) }; CLASSES];
+        let mut c = 1;
+        while c < CLASSES {
+            // Nothing to drop in what is replaced.
+            core::mem::forget(core::mem::replace(&mut lists[c], Lock::new(Rank::Class(c as u8), Lists::new())));
+            c += 1;
+        }
+        Self(lists)
+    }
+
+    /// The lists of `class`.
+    #[inline]
+    pub fn class(&self, class: SizeClass) -> &Lock<Lists> {
+        &self.0[class.index()]
+    }
+}
+
+impl Default for Central {
+    fn default() -> Self {
+        Self::new()
+    }
+}

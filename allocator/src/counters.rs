@@ -1,0 +1,65 @@
+//! Figures that the page heap, the sweeps and the caches keep as they go.
+//! All are bytes or pages, written relaxed; each is exact once nobody is in the
+//! middle of a step, since what a step adds here it takes off there.
+
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// A counter that several threads add to.
+#[derive(Debug, Default)]
+#[repr(transparent)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Zero.
+    pub const fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
+    /// The value.
+    #[inline]
+    pub fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+
+    /// Adds, and returns the new value.
+    #[inline]
+    pub fn add(&self, n: usize) -> u64 {
+        self.0.fetch_add(n as u64, Relaxed).wrapping_add(n as u64)
+    }
+
+    /// Takes off.
+    #[inline]
+    pub fn sub(&self, n: usize) {
+        self.0.fetch_sub(n as u64, Relaxed);
+    }
+
+    /// Sets.
+    #[inline]
+    pub fn set(&self, n: u64) {
+        self.0.store(n, Relaxed);
+    }
+
+    /// Sets to zero and returns what was there.
+    #[inline]
+    pub fn take(&self) -> u64 {
+        self.0.swap(0, Relaxed)
+    }
+}
+
+/// The page heap's state in bytes: HeapSys is the sum of the three.
+#[derive(Debug, Default)]
+pub struct PageCounters {
+    /// In spans (Go: `heapInUse`).
+    pub in_use: Counter,
+    /// Idle and backed by memory (Go: `heapFree`).
+    pub retained: Counter,
+    /// Idle and released, or never touched (Go: `heapReleased`).
+    pub released: Counter,
+}
+
+impl PageCounters {
+    /// All zero.
+    pub const fn new() -> Self {
+        Self { in_use: Counter::new(), retained: Counter::new(), released: Counter::new() }
+    }
+}

@@ -1,0 +1,159 @@
+//! Deaths: from a thread's log into spans, and the close of an epoch.
+
+use super::Heap;
+use crate::cache::{Cache, Drained, prefetch};
+use crate::os::{Os, stderr_line};
+use crate::size_class::SizeClass;
+use crate::span::{Misuse, Span, Tag};
+use core::fmt::Write;
+use core::sync::atomic::AtomicUsize;
+use core::sync::atomic::Ordering::Relaxed;
+
+/// Deaths dealt with at a time: enough to have their cache misses overlap, few
+/// enough that what is fetched early is still there when it is used.
+const GROUP: usize = 32;
+
+impl<O: Os> Heap<O> {
+    /// Empties the calling thread's log into the spans.
+    ///
+    /// # Safety
+    /// The calling thread owns `cache`.
+    pub unsafe fn flush(&self, cache: &Cache) {
+        let mut drained = cache.drained.lock();
+        self.drain(cache, &mut drained);
+        cache.restart_log();
+        drained.upto = 0;
+        if self.eager.load(Relaxed) {
+            // What died is free already; no cycle is to count it again.
+            drained.bytes = 0;
+        }
+    }
+
+    /// Deals with what the log has got; its owner may go on writing.
+    fn drain(&self, cache: &Cache, drained: &mut Drained) {
+        let entries = cache.logged(drained.upto);
+        for group in entries.chunks(GROUP) {
+            drained.bytes += if self.eager.load(Relaxed) { self.free_group(group) } else { self.bury_group(group, drained.tag) };
+        }
+        drained.upto += entries.len();
+    }
+
+    /// Writes deaths into their spans, in three passes that each ask for what the next one reads.
+    fn bury_group(&self, group: &[AtomicUsize], tag: Tag) -> u64 {
+        let mut spans = [core::ptr::null::<Span>(); GROUP];
+        let mut last = (usize::MAX, core::ptr::null::<Span>());
+        for (entry, span) in group.iter().zip(&mut spans) {
+            let address = entry.load(Relaxed);
+            let page = address >> crate::PAGE_SHIFT;
+            if page != last.0 {
+                last = (page, self.arena.span_of(address));
+                prefetch(last.1);
+            }
+            *span = last.1;
+        }
+        for (entry, span) in group.iter().zip(&spans) {
+            // SAFETY: an entry of the table is a header, which lives for ever, or null.
+            match unsafe { span.as_ref() } {
+                Some(s) => prefetch(s.death_at(s.slot_of(entry.load(Relaxed)))),
+                None => report_and_abort(entry.load(Relaxed), Misuse::Foreign),
+            }
+        }
+        let mut bytes = 0;
+        for (entry, span) in group.iter().zip(&spans) {
+            let address = entry.load(Relaxed);
+            // SAFETY: the pass before found a header.
+            match unsafe { &**span }.bury(address, tag) {
+                Ok(n) => bytes += n as u64,
+                Err(m) => report_and_abort(address, m),
+            }
+        }
+        bytes
+    }
+
+    /// Closes the epoch: every death logged so far counts for the next sweep, every later one
+    /// for the sweep after it. Returns the tag that is condemned and the bytes that died with it.
+    /// Stops nobody: a thread that frees meanwhile waits for its own log at the most.
+    ///
+    /// Callers have seen to it that all spans are swept.
+    pub fn close_epoch(&self) -> (Tag, u64) {
+        let mut registry = self.registry.lock();
+        let condemned = registry.tag;
+        registry.tag = condemned.other();
+        let mut bytes = 0;
+        self.for_each_cache(|cache| {
+            let mut drained = cache.drained.lock();
+            self.drain(cache, &mut drained);
+            bytes += core::mem::take(&mut drained.bytes);
+            drained.tag = condemned.other();
+        });
+        (condemned, if self.eager.load(Relaxed) { 0 } else { bytes })
+    }
+}
+
+/// Says what is wrong with a freed address, and ends the process: the heap can no
+/// longer tell what is whose.
+#[cold]
+pub fn report_and_abort(address: usize, misuse: Misuse) -> ! {
+    let mut line = Line::new();
+    let described = |line: &mut Line, bytes: usize, class: SizeClass| {
+        if class == SizeClass::LARGE {
+            write!(line, "a large object of {bytes} bytes")
+        } else {
+            write!(line, "an object of {bytes} bytes, size class {}", class.index())
+        }
+    };
+    // Writing to a line cannot fail: it cuts what does not fit.
+    let _ = write!(line, "goheap: ");
+    let _ = match misuse {
+        Misuse::DoubleFree { bytes, class } => {
+            let _ = write!(line, "double free of {address:#x}: ");
+            described(&mut line, bytes, class).and_then(|()| write!(line, ", was freed before and not allocated since"))
+        }
+        Misuse::NotAllocated { bytes, class } => {
+            let _ = write!(line, "invalid free of {address:#x}: the slot of ");
+            described(&mut line, bytes, class).and_then(|()| write!(line, " is not allocated (a double free across a cycle, or an address made up)"))
+        }
+        Misuse::Interior { start, bytes, class } => {
+            let _ = write!(line, "invalid free of {address:#x}: an interior address, {} bytes into ", address - start);
+            described(&mut line, bytes, class).and_then(|()| write!(line, " at {start:#x}"))
+        }
+        Misuse::Foreign => write!(line, "invalid free of {address:#x}: not allocated by this heap (no span holds it, size class unknown)"),
+    };
+    let _ = writeln!(line);
+    stderr_line(line.text());
+    std::process::abort()
+}
+
+/// A line of text that is made without allocating; what does not fit is cut.
+#[derive(Debug)]
+pub struct Line {
+    bytes: [u8; 512],
+    len: usize,
+}
+
+impl Line {
+    /// An empty line.
+    pub const fn new() -> Self {
+        Self { bytes: [0; 512], len: 0 }
+    }
+
+    /// What was written.
+    pub fn text(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
+impl Default for Line {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Write for Line {
+    fn write_str(&mut self, s: &str) -> core::fmt::Result {
+        let n = s.len().min(self.bytes.len() - self.len);
+        self.bytes[self.len..self.len + n].copy_from_slice(&s.as_bytes()[..n]);
+        self.len += n;
+        Ok(())
+    }
+}

@@ -1,0 +1,131 @@
+//! All of it put together.
+//!
+//! | file | idea |
+//! | --- | --- |
+//! | `refill.rs` | slots and spans for a thread's cache, large objects |
+//! | `death.rs` | logs are flushed: deaths are written into spans; an epoch closes |
+//! | `sweep.rs` | condemned slots become free, empty spans go back to the page heap |
+//! | `threads.rs` | caches come and go with their threads; `fork` |
+//! | `totals.rs` | one consistent reading of the counters |
+
+mod death;
+mod refill;
+mod sweep;
+mod threads;
+mod totals;
+
+pub use death::report_and_abort;
+pub use refill::{Large, Refill};
+pub use sweep::Progress;
+pub use totals::{ClassTotal, Totals};
+
+use crate::arena::Arena;
+use crate::cache::Cache;
+use crate::central::Central;
+use crate::counters::Counter;
+use crate::lock::{Lock, Rank};
+use crate::meta::Meta;
+use crate::os::Os;
+use crate::page_heap::PageHeap;
+use crate::span::Tag;
+use core::ptr::null_mut;
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize};
+
+/// A heap over the operating system `O`.
+#[derive(Debug)]
+pub struct Heap<O> {
+    os: O,
+    meta: Meta,
+    arena: Arena,
+    pages: PageHeap,
+    central: Central,
+    registry: Lock<Registry>,
+    /// The cache made last; the others hang on it.
+    caches: AtomicPtr<Cache>,
+    progress: Progress,
+    /// Bytes live at the last cycle, and taken by caches or for large objects since.
+    /// A span counts whole when a cache takes it, so this errs upwards (Go: `heapLive`).
+    live: Counter,
+    large: LargeCounters,
+    /// Bytes freed by sweeps.
+    swept_bytes: Counter,
+    /// Frees are carried out at once, not at the next sweep.
+    eager: AtomicBool,
+    /// Caches handed out at this moment.
+    cache_count: AtomicUsize,
+}
+
+/// Which caches there are, and what they write down.
+#[derive(Debug)]
+struct Registry {
+    /// The tag that deaths get now.
+    tag: Tag,
+    /// Caches that wait for a thread, the one released last first.
+    spare: *mut Cache,
+}
+
+// SAFETY: caches are never unmapped; the list of spare ones is under the lock.
+unsafe impl Send for Registry {}
+
+#[derive(Debug)]
+struct LargeCounters {
+    objects: Counter,
+    bytes: Counter,
+    freed_bytes: Counter,
+}
+
+impl<O: Os> Heap<O> {
+    /// An empty heap; it maps nothing before the first allocation.
+    pub const fn new(os: O) -> Self {
+        Self {
+            os,
+            meta: Meta::new(),
+            arena: Arena::new(),
+            pages: PageHeap::new(),
+            central: Central::new(),
+            registry: Lock::new(Rank::Caches, Registry { tag: Tag::FIRST, spare: null_mut() }),
+            caches: AtomicPtr::new(null_mut()),
+            progress: Progress::new(),
+            live: Counter::new(),
+            large: LargeCounters { objects: Counter::new(), bytes: Counter::new(), freed_bytes: Counter::new() },
+            swept_bytes: Counter::new(),
+            eager: AtomicBool::new(false),
+            cache_count: AtomicUsize::new(0),
+        }
+    }
+
+    /// The page heap, for what it counts and how it releases.
+    pub fn pages(&self) -> &PageHeap {
+        &self.pages
+    }
+
+    /// The heap's own memory, for what it counts.
+    pub fn meta(&self) -> &Meta {
+        &self.meta
+    }
+
+    /// Bytes that count as live for the pacer.
+    pub fn live(&self) -> &Counter {
+        &self.live
+    }
+
+    /// How far the sweep has come.
+    pub fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    /// Carries frees out at once from now on, or no longer.
+    pub fn set_eager(&self, eager: bool) {
+        self.eager.store(eager, core::sync::atomic::Ordering::Relaxed);
+    }
+
+    /// Bytes of memory in use for the heap: spans, retained idle pages and metadata (Go: `mappedReady`).
+    pub fn mapped_ready(&self) -> u64 {
+        self.pages.bytes.in_use.get() + self.pages.bytes.retained.get() + self.meta.total()
+    }
+
+    /// Releases up to `bytes` of idle pages; see [`PageHeap::scavenge`]. A refusal by the OS ends it early.
+    pub fn scavenge(&self, bytes: usize, force: bool, stop: impl FnMut() -> bool) -> usize {
+        self.pages.scavenge(&self.os, &self.arena, bytes, force, stop).unwrap_or_else(|(released, _)| released)
+    }
+}

@@ -1,0 +1,237 @@
+//! Slots for a thread's cache, and large objects (Go: `mcache.refill`,
+//! `mcentral.cacheSpan`, `mcache.allocLarge`).
+
+use super::Heap;
+use crate::cache::Cache;
+use crate::central::Lists;
+use crate::os::{Os, OsError};
+use crate::page_heap::Run;
+use crate::size_class::SizeClass;
+use crate::span::{Span, State};
+use crate::{PAGE, pages_for};
+use crate::meta::Kind;
+use core::ptr::null_mut;
+use core::sync::atomic::Ordering::Relaxed;
+
+/// A span is looked for among this many unswept ones before fresh pages are taken:
+/// bounds the time, at a cost in space of 1 % (Go: `spanBudget`).
+const BUDGET: usize = 100;
+
+/// What getting a span cost the page heap.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Refill {
+    /// Bytes that the heap grew by.
+    pub growth: usize,
+    /// Bytes of released pages that are in use now.
+    pub released: usize,
+}
+
+impl From<Run> for Refill {
+    fn from(run: Run) -> Self {
+        Self { growth: run.growth, released: run.released * PAGE }
+    }
+}
+
+/// A large object.
+#[derive(Clone, Copy, Debug)]
+pub struct Large {
+    /// Where it starts.
+    pub at: *mut u8,
+    /// Whether it may hold old contents.
+    pub dirty: bool,
+    /// What it cost the page heap.
+    pub cost: Refill,
+}
+
+impl<O: Os> Heap<O> {
+    /// Fills the bin of `class` from the span that the cache holds. `false`: that span has nothing left.
+    ///
+    /// # Safety
+    /// The calling thread owns `cache`, and its bin is empty.
+    pub unsafe fn next_word(&self, cache: &Cache, class: SizeClass) -> bool {
+        let held = &cache.held[class.index()];
+        // SAFETY: a held span's header lives for ever.
+        let Some(span) = (unsafe { held.span.load(Relaxed).as_ref() }) else { return false };
+        self.fill_from(cache, class, span, held.word.get() + 1)
+    }
+
+    fn fill_from(&self, cache: &Cache, class: SizeClass, span: &Span, first: usize) -> bool {
+        let held = &cache.held[class.index()];
+        for word in first..span.word_count() {
+            let free = span.take_word(word);
+            if free != 0 {
+                let bin = cache.bin(class);
+                held.word.set(word);
+                held.taken.store(held.taken.load(Relaxed) + u64::from(free.count_ones()), Relaxed);
+                bin.base.store(span.base() + word * 64 * span.slot_bytes(), Relaxed);
+                bin.free.store(free, Relaxed);
+                return true;
+            }
+        }
+        held.word.set(span.word_count());
+        false
+    }
+
+    /// Gives the cache another span of `class` and fills its bin. In order: a swept span with
+    /// room, an unswept one (sweeping it), fresh pages (first sweeping for as many).
+    ///
+    /// # Errors
+    /// The OS's refusal to let the heap grow.
+    ///
+    /// # Safety
+    /// The calling thread owns `cache`, and its bin is empty.
+    pub unsafe fn take_span(&self, cache: &Cache, class: SizeClass) -> Result<Refill, OsError> {
+        let mut cost = Refill::default();
+        let mut lists = self.central.class(class).lock();
+        self.put_back(&mut lists, cache, class);
+        let span = match self.find_span(&mut lists) {
+            Some(span) => span,
+            None => {
+                drop(lists);
+                self.reclaim(class.pages());
+                // SAFETY: the page cache is the owner's, who calls.
+                let pages = unsafe { &mut *cache.pages.get() };
+                let run = self.pages.alloc(&self.os, &self.meta, &self.arena, Some(pages), class.pages(), 1)?;
+                cost = run.into();
+                lists = self.central.class(class).lock();
+                self.open_span(&mut lists, class, run)?
+            }
+        };
+        let taken = span.taken();
+        lists.lend(span);
+        let held = &cache.held[class.index()];
+        held.span.store(core::ptr::from_ref(span).cast_mut(), Relaxed);
+        held.epoch.set(lists.epoch);
+        drop(lists);
+        self.live.add(span.pages() * PAGE - taken * span.slot_bytes());
+        let filled = self.fill_from(cache, class, span, 0);
+        debug_assert!(filled, "a span was taken for its free slots");
+        Ok(cost)
+    }
+
+    fn find_span(&self, lists: &mut Lists) -> Option<&'static Span> {
+        if let Some(span) = lists.pop_partial() {
+            return Some(span);
+        }
+        if let Some(span) = lists.pop_unswept_partial() {
+            self.sweep_unlisted(lists, span);
+            return Some(span);
+        }
+        for _ in 0..BUDGET {
+            let span = lists.pop_unswept_full()?;
+            let swept = self.sweep_unlisted(lists, span);
+            if swept.taken < span.slots() {
+                return Some(span);
+            }
+            lists.file(span, swept.taken);
+        }
+        None
+    }
+
+    /// A span in no list for pages just taken.
+    fn open_span(&self, lists: &mut Lists, class: SizeClass, run: Run) -> Result<&'static Span, OsError> {
+        let span = match lists.spare.pop() {
+            Some(span) => span,
+            None => match self.meta.take(&self.os, Kind::Spans, Span::block_bytes(class)) {
+                Ok(block) => {
+                    let block = block.as_ptr().cast::<Span>();
+                    lists.blocks += 1;
+                    // SAFETY: fresh metadata: zeroed, 64-byte-aligned, long enough, never unmapped.
+                    unsafe {
+                        Span::format(block, class);
+                        &*block
+                    }
+                }
+                Err(e) => {
+                    self.pages.free(run.first, run.pages);
+                    return Err(e);
+                }
+            },
+        };
+        span.open(self.arena.address_of(run.first), run.first, run.pages, run.dirty, lists.epoch);
+        self.arena.set_spans(run.first, run.pages, core::ptr::from_ref(span).cast_mut());
+        self.progress.opened(run.pages);
+        Ok(span)
+    }
+
+    /// Returns the span that the cache holds of `class` to the lists, sweeping it if this
+    /// sweep has not seen it (Go: `mcentral.uncacheSpan`).
+    fn put_back(&self, lists: &mut Lists, cache: &Cache, class: SizeClass) {
+        let held = &cache.held[class.index()];
+        // SAFETY: a held span's header lives for ever.
+        let Some(span) = (unsafe { held.span.load(Relaxed).as_ref() }) else { return };
+        let bin = cache.bin(class);
+        let unused = bin.free.load(Relaxed);
+        if unused != 0 {
+            bin.free.store(0, Relaxed);
+            held.taken.store(held.taken.load(Relaxed) - u64::from(unused.count_ones()), Relaxed);
+            span.return_word(held.word.get(), unused);
+        }
+        held.span.store(null_mut(), Relaxed);
+        lists.unlink(span);
+        let stale = held.epoch.get() != lists.epoch;
+        let taken = if lists.is_unswept(span) { self.sweep_unlisted(lists, span).taken } else { span.taken() };
+        if !stale {
+            // Taking the span counted all its slots; those left over were not used.
+            self.live.sub((span.slots() - taken) * span.slot_bytes());
+        }
+        if taken == 0 {
+            self.close_span(lists, span);
+        } else {
+            lists.file(span, taken);
+        }
+    }
+
+    /// Returns every span the cache holds, so that others may use what is left in them.
+    ///
+    /// # Safety
+    /// The calling thread owns `cache`.
+    pub unsafe fn return_spans(&self, cache: &Cache) {
+        for class in SizeClass::all().skip(1) {
+            if !cache.held[class.index()].span.load(Relaxed).is_null() {
+                self.put_back(&mut self.central.class(class).lock(), cache, class);
+            }
+        }
+    }
+
+    /// Returns the cache's spans if a sweep has started since it last did (Go: `mcache.prepareForSweep`).
+    ///
+    /// # Safety
+    /// The calling thread owns `cache`.
+    pub unsafe fn return_stale_spans(&self, cache: &Cache) {
+        let epoch = self.progress.epoch();
+        if cache.epoch.replace(epoch) != epoch {
+            // SAFETY: the caller's contract.
+            unsafe { self.return_spans(cache) };
+        }
+    }
+
+    /// An object in a span of its own, at a multiple of `align` (a power of two).
+    ///
+    /// # Errors
+    /// The OS's refusal to let the heap grow.
+    pub fn alloc_large(&self, bytes: usize, align: usize) -> Result<Large, OsError> {
+        let too_large = OsError { operation: "allocation", address: 0, bytes, errno: 0 };
+        let pages = pages_for(bytes.max(1)).ok_or(too_large)?;
+        self.reclaim(pages);
+        let run = self.pages.alloc(&self.os, &self.meta, &self.arena, None, pages, align.div_ceil(PAGE).max(1))?;
+        let mut lists = self.central.class(SizeClass::LARGE).lock();
+        let span = self.open_span(&mut lists, SizeClass::LARGE, run)?;
+        span.take_word(0);
+        lists.file(span, 1);
+        self.large.objects.add(1);
+        self.large.bytes.add(pages * PAGE);
+        drop(lists);
+        self.live.add(pages * PAGE);
+        let at = core::ptr::with_exposed_provenance_mut(span.base());
+        Ok(Large { at, dirty: run.dirty, cost: run.into() })
+    }
+
+    /// Bytes that the object at `address` may use, and the class of its span; `None` if it is none of this heap's.
+    #[inline]
+    pub fn usable(&self, address: usize) -> Option<(usize, SizeClass)> {
+        // SAFETY: an entry of the table is a header, which lives for ever, or null.
+        let span = unsafe { self.arena.span_of(address).as_ref() }?;
+        (span.state() != State::Spare).then(|| (span.slot_bytes(), span.class()))
+    }
+}

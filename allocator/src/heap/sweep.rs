@@ -1,0 +1,244 @@
+//! Sweeping: condemned slots become free, and empty spans go back to the page
+//! heap (Go: `mgcsweep.go`, `mheap.reclaim`).
+//!
+//! Whoever meets an unswept span may sweep it: the background sweeper and the
+//! thread that owes for its allocations ([`Heap::sweep_one`]), a cache that looks
+//! for a span, and the heap before it grows ([`Heap::reclaim`]).
+
+use super::Heap;
+use crate::central::{Lists, Swept};
+use crate::counters::Counter;
+use crate::os::Os;
+use crate::size_class::{CLASSES, SizeClass};
+use crate::span::{Span, State, Tag};
+use crate::{CHUNK_PAGES, PAGE};
+use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use core::sync::atomic::{AtomicU32, AtomicUsize};
+
+/// How far the sweep has come.
+#[derive(Debug)]
+pub struct Progress {
+    /// The sweep under way, or the last one.
+    epoch: AtomicU32,
+    /// Spans that it has yet to see.
+    unswept: AtomicUsize,
+    /// Classes below this one hold no unswept span.
+    class: AtomicUsize,
+    /// Pages in spans.
+    in_use: Counter,
+    /// Pages of spans swept by this sweep.
+    swept: Counter,
+    /// Where reclaiming goes on, in pages.
+    reclaim_at: AtomicUsize,
+    /// Pages freed by sweeps that nobody has claimed for growth yet.
+    credit: AtomicUsize,
+}
+
+impl Progress {
+    pub(super) const fn new() -> Self {
+        Self {
+            epoch: AtomicU32::new(0),
+            unswept: AtomicUsize::new(0),
+            class: AtomicUsize::new(CLASSES),
+            in_use: Counter::new(),
+            swept: Counter::new(),
+            reclaim_at: AtomicUsize::new(usize::MAX),
+            credit: AtomicUsize::new(0),
+        }
+    }
+
+    /// The number of the sweep under way, or of the last one.
+    #[inline]
+    pub fn epoch(&self) -> u32 {
+        self.epoch.load(Relaxed)
+    }
+
+    /// Whether every span is swept.
+    #[inline]
+    pub fn is_done(&self) -> bool {
+        // Acquire: pairs with Release where a span was swept.
+        self.unswept.load(Acquire) == 0
+    }
+
+    /// Pages in spans.
+    pub fn pages_in_use(&self) -> u64 {
+        self.in_use.get()
+    }
+
+    /// Pages of spans that this sweep has seen.
+    pub fn pages_swept(&self) -> u64 {
+        self.swept.get()
+    }
+
+    pub(super) fn opened(&self, pages: usize) {
+        self.in_use.add(pages);
+    }
+}
+
+impl<O: Os> Heap<O> {
+    /// Makes every span unswept, and deaths with the tag `condemned` free.
+    pub fn start_sweep(&self, condemned: Tag) {
+        let p = &self.progress;
+        let epoch = p.epoch.load(Relaxed).wrapping_add(1);
+        p.swept.set(0);
+        p.credit.store(0, Relaxed);
+        // Held up by one until all classes have started, so that it does not end in between.
+        p.unswept.store(1, Relaxed);
+        for class in SizeClass::all() {
+            let mut lists = self.central.class(class).lock();
+            let n = lists.start_sweep(epoch, condemned);
+            p.unswept.fetch_add(n, Relaxed);
+        }
+        p.epoch.store(epoch, Release);
+        p.class.store(0, Relaxed);
+        p.reclaim_at.store(0, Relaxed);
+        p.unswept.fetch_sub(1, Release);
+    }
+
+    /// Sweeps a span that is in no list. Callers hold its class's lock and then
+    /// [file](Lists::file), [lend](Lists::lend) or [close](Heap::close_span) it.
+    pub(super) fn sweep_unlisted(&self, lists: &mut Lists, span: &'static Span) -> Swept {
+        let swept = lists.sweep(span);
+        let bytes = swept.freed * span.slot_bytes();
+        self.swept_bytes.add(bytes);
+        if span.class() == SizeClass::LARGE {
+            self.large.freed_bytes.add(bytes);
+        }
+        self.progress.swept.add(span.pages());
+        // Release: pairs with Acquire in `is_done`.
+        self.progress.unswept.fetch_sub(1, Release);
+        swept
+    }
+
+    /// Gives a span's pages back; it is in no list and has no object.
+    pub(super) fn close_span(&self, lists: &mut Lists, span: &'static Span) {
+        let (first, pages) = (span.first_page(), span.pages());
+        self.arena.set_spans(first, pages, core::ptr::null_mut());
+        lists.spare.push(span, State::Spare);
+        self.progress.in_use.sub(pages);
+        self.pages.free(first, pages);
+    }
+
+    fn settle(&self, lists: &mut Lists, span: &'static Span, swept: Swept) -> usize {
+        if swept.taken > 0 {
+            lists.file(span, swept.taken);
+            return 0;
+        }
+        let pages = span.pages();
+        self.close_span(lists, span);
+        pages
+    }
+
+    /// Sweeps one span. Returns the pages that it gave back, or `None` if there is no span left to take.
+    /// Others may still be at work on theirs then.
+    pub fn sweep_one(&self) -> Option<usize> {
+        loop {
+            let c = self.progress.class.load(Relaxed);
+            if c >= CLASSES || self.progress.is_done() {
+                return None;
+            }
+            let mut lists = self.central.class(SizeClass::from_index(c)).lock();
+            if let Some(span) = lists.pop_unswept_full().or_else(|| lists.pop_unswept_partial()) {
+                let swept = self.sweep_unlisted(&mut lists, span);
+                let pages = self.settle(&mut lists, span, swept);
+                self.progress.credit.fetch_add(pages, Relaxed);
+                return Some(pages);
+            }
+            if let Some(span) = lists.pop_unswept_cached() {
+                self.sweep_unlisted(&mut lists, span);
+                lists.lend(span);
+                return Some(0);
+            }
+            let _ = self.progress.class.compare_exchange(c, c + 1, Relaxed, Relaxed);
+        }
+    }
+
+    /// Before pages are taken, sweeps until as many are found free: else a heap that could
+    /// live in what is dead would grow (Go: `mheap.reclaim`).
+    pub(super) fn reclaim(&self, pages: usize) {
+        let p = &self.progress;
+        let mut left = pages;
+        while left > 0 && !p.is_done() {
+            let credit = p.credit.load(Relaxed);
+            if credit > 0 {
+                let take = credit.min(left);
+                if p.credit.compare_exchange(credit, credit - take, AcqRel, Relaxed).is_ok() {
+                    left -= take;
+                }
+                continue;
+            }
+            let from = p.reclaim_at.load(Relaxed);
+            if from >= self.pages.touched() {
+                return;
+            }
+            if p.reclaim_at.compare_exchange(from, from + CHUNK_PAGES, Relaxed, Relaxed).is_ok() {
+                let found = self.reclaim_chunk(from);
+                let take = found.min(left);
+                left -= take;
+                p.credit.fetch_add(found - take, Relaxed);
+            }
+        }
+    }
+
+    /// Sweeps the spans that start in the chunk from page `from` on and have deaths. Returns the pages freed.
+    fn reclaim_chunk(&self, from: usize) -> usize {
+        let mut freed = 0;
+        for page in from..(from + CHUNK_PAGES).min(self.pages.touched()) {
+            // SAFETY: an entry of the table is a header, which lives for ever, or null.
+            let Some(span) = (unsafe { self.arena.entry(page).load(Acquire).as_ref() }) else { continue };
+            if span.first_page() != page || span.swept() == self.progress.epoch() {
+                continue;
+            }
+            let mut lists = self.central.class(span.class()).lock();
+            let here = core::ptr::eq(self.arena.entry(page).load(Acquire), span) && span.first_page() == page;
+            let listed = matches!(span.state(), State::Full | State::Partial);
+            if here && listed && lists.is_unswept(span) && span.has_deaths(lists.condemned) {
+                lists.unlink(span);
+                let swept = self.sweep_unlisted(&mut lists, span);
+                freed += self.settle(&mut lists, span, swept);
+            }
+        }
+        freed
+    }
+
+    /// Frees the objects of a log at once: what `GOHEAP_RECLAIM=eager` asks for.
+    pub(super) fn free_group(&self, group: &[AtomicUsize]) -> u64 {
+        for entry in group {
+            let address = entry.load(Relaxed);
+            // SAFETY: an entry of the table is a header, which lives for ever, or null.
+            let Some(span) = (unsafe { self.arena.span_of(address).as_ref() }) else {
+                super::report_and_abort(address, crate::span::Misuse::Foreign)
+            };
+            let mut lists = self.central.class(span.class()).lock();
+            match span.free_now(address) {
+                Err(m) => super::report_and_abort(address, m),
+                Ok(bytes) => self.freed_at_once(&mut lists, span, bytes),
+            }
+        }
+        0
+    }
+
+    fn freed_at_once(&self, lists: &mut Lists, span: &'static Span, bytes: usize) {
+        lists.frees += 1;
+        self.swept_bytes.add(bytes);
+        if span.class() == SizeClass::LARGE {
+            self.large.freed_bytes.add(bytes);
+        }
+        self.live.sub(bytes);
+        if span.state() != State::Cached {
+            let taken = span.taken();
+            lists.unlink(span);
+            if lists.is_unswept(span) {
+                self.sweep_unlisted(lists, span);
+            }
+            if taken == 0 { self.close_span(lists, span) } else { lists.file(span, taken) }
+        }
+    }
+
+    /// The tag of deaths that no epoch has closed over yet.
+    pub fn current_tag(&self) -> Tag {
+        self.registry.lock().tag
+    }
+}
+
+const _: () = assert!(PAGE > 0);

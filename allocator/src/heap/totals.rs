@@ -1,0 +1,103 @@
+//! One consistent reading of the counters (Go: `readmemstats_m`).
+
+use super::Heap;
+use crate::meta::Kind;
+use crate::os::Os;
+use crate::size_class::{CLASSES, SizeClass};
+use core::sync::atomic::Ordering::Relaxed;
+
+/// Objects of one class since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClassTotal {
+    /// Handed out.
+    pub mallocs: u64,
+    /// Freed by sweeps.
+    pub frees: u64,
+}
+
+/// What the heap holds. Sizes in bytes. Exact if no other thread allocates meanwhile;
+/// else a slot handed out during the reading may be missing.
+#[derive(Clone, Debug)]
+pub struct Totals {
+    /// By class; class 0 counts large objects.
+    pub classes: [ClassTotal; CLASSES],
+    /// Bytes handed out since the start, by slot size.
+    pub total_alloc: u64,
+    /// Bytes freed by sweeps since the start.
+    pub total_free: u64,
+    /// In spans.
+    pub in_use: u64,
+    /// Idle and backed.
+    pub retained: u64,
+    /// Idle and released.
+    pub released: u64,
+    /// Blocks of spans in use.
+    pub span_bytes: u64,
+    /// Blocks of spans made.
+    pub span_sys: u64,
+    /// Caches in use.
+    pub cache_bytes: u64,
+    /// Caches made.
+    pub cache_sys: u64,
+    /// Page bitmaps, summaries, tables.
+    pub table_sys: u64,
+    /// Mapped for the heap's own structures and not used yet.
+    pub spare_sys: u64,
+}
+
+impl<O: Os> Heap<O> {
+    /// Reads everything, holding every class's lock, so that no span comes or goes meanwhile.
+    pub fn totals(&self) -> Totals {
+        let mut t = Totals {
+            classes: [ClassTotal::default(); CLASSES],
+            total_alloc: 0,
+            total_free: 0,
+            in_use: 0,
+            retained: 0,
+            released: 0,
+            span_bytes: 0,
+            span_sys: 0,
+            cache_bytes: 0,
+            cache_sys: 0,
+            table_sys: 0,
+            spare_sys: 0,
+        };
+        SizeClass::all().for_each(|c| self.central.class(c).acquire());
+        for class in SizeClass::all() {
+            // SAFETY: every class's lock is held.
+            let lists = unsafe { self.central.class(class).held() };
+            t.classes[class.index()].frees = lists.frees;
+            t.span_bytes += lists.len() as u64 * crate::span::Span::block_bytes(class).next_multiple_of(64) as u64;
+        }
+        t.total_free = self.swept_bytes.get();
+        t.classes[0].mallocs = self.large.objects.get();
+        t.total_alloc = self.large.bytes.get();
+        self.for_each_cache(|cache| {
+            for class in SizeClass::all().skip(1) {
+                t.classes[class.index()].mallocs += cache.allocated(class);
+            }
+        });
+        let small: u64 = SizeClass::all().map(|c| t.classes[c.index()].mallocs * c.bytes() as u64).sum();
+        t.total_alloc += small;
+        t.in_use = self.pages.bytes.in_use.get();
+        t.retained = self.pages.bytes.retained.get();
+        t.released = self.pages.bytes.released.get();
+        // SAFETY: taken above.
+        SizeClass::all().rev().for_each(|c| unsafe { self.central.class(c).release() });
+        t.span_sys = self.meta.used(Kind::Spans);
+        t.cache_sys = self.meta.used(Kind::Caches);
+        t.cache_bytes = self.cache_count.load(Relaxed) as u64 * size_of::<crate::Cache>() as u64;
+        t.table_sys = self.meta.used(Kind::Tables);
+        t.spare_sys = self.meta.spare();
+        t
+    }
+
+    /// Bytes in objects that no sweep has freed: live ones, and dead ones that wait.
+    pub fn allocated_bytes(&self) -> u64 {
+        let mut bytes = self.large.bytes.get();
+        self.for_each_cache(|cache| {
+            bytes += SizeClass::all().skip(1).map(|c| cache.allocated(c) * c.bytes() as u64).sum::<u64>();
+        });
+        bytes.saturating_sub(self.swept_bytes.get())
+    }
+}

@@ -1,0 +1,184 @@
+//! Linux: `mmap`, `mprotect`, `madvise`, futexes and clocks.
+
+use super::{Advice, Os, OsError};
+use core::ptr::NonNull;
+use core::sync::atomic::AtomicU32;
+use core::time::Duration;
+
+/// The running kernel.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Linux;
+
+fn errno() -> i32 {
+    // SAFETY: __errno_location is always valid in the calling thread.
+    unsafe { *libc::__errno_location() }
+}
+
+fn refused(operation: &'static str, address: usize, bytes: usize) -> OsError {
+    OsError { operation, address, bytes, errno: errno() }
+}
+
+fn unmap(at: usize, bytes: usize) {
+    if bytes > 0 {
+        // SAFETY: only called on mappings made here, or their edges, that nobody uses.
+        unsafe { libc::munmap(at as *mut libc::c_void, bytes) };
+    }
+}
+
+fn reserve_at(hint: usize, bytes: usize) -> Result<usize, OsError> {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    // SAFETY: a hint without MAP_FIXED never replaces an existing mapping.
+    let p = unsafe { libc::mmap(hint as *mut libc::c_void, bytes, libc::PROT_NONE, flags, -1, 0) };
+    if p == libc::MAP_FAILED { Err(refused("mmap(PROT_NONE)", hint, bytes)) } else { Ok(p as usize) }
+}
+
+fn name(at: NonNull<u8>, bytes: usize, label: &'static core::ffi::CStr) {
+    // SAFETY: naming a mapping changes nothing but its name; kernels without it answer EINVAL.
+    unsafe { libc::prctl(libc::PR_SET_VMA, libc::PR_SET_VMA_ANON_NAME, at.as_ptr(), bytes, label.as_ptr()) };
+}
+
+// SAFETY: mappings come from the kernel, private and anonymous: unused by anybody else and zero.
+unsafe impl Os for Linux {
+    fn reserve(&self, hint: usize, bytes: usize, align: usize) -> Result<NonNull<u8>, OsError> {
+        let first = reserve_at(hint, bytes)?;
+        let at = if first % align == 0 {
+            first
+        } else {
+            unmap(first, bytes);
+            let wide = bytes.checked_add(align).ok_or(OsError { operation: "reserve", address: hint, bytes, errno: libc::ENOMEM })?;
+            let start = reserve_at(0, wide)?;
+            let at = start.next_multiple_of(align);
+            unmap(start, at - start);
+            unmap(at + bytes, start + wide - (at + bytes));
+            at
+        };
+        // mmap never returns the zero page to a process that did not ask for it.
+        NonNull::new(at as *mut u8).ok_or(OsError { operation: "reserve", address: 0, bytes, errno: libc::ENOMEM })
+    }
+
+    unsafe fn unreserve(&self, at: NonNull<u8>, bytes: usize) {
+        unmap(at.as_ptr() as usize, bytes);
+    }
+
+    unsafe fn commit(&self, at: NonNull<u8>, bytes: usize) -> Result<(), OsError> {
+        // SAFETY: the caller says that the range lies in a reservation of ours.
+        let r = unsafe { libc::mprotect(at.as_ptr().cast(), bytes, libc::PROT_READ | libc::PROT_WRITE) };
+        if r != 0 {
+            return Err(refused("mprotect", at.as_ptr() as usize, bytes));
+        }
+        name(at, bytes, c"goheap: heap");
+        Ok(())
+    }
+
+    unsafe fn release(&self, at: NonNull<u8>, bytes: usize, advice: Advice) -> Result<(), OsError> {
+        let how = match advice {
+            Advice::DontNeed => libc::MADV_DONTNEED,
+            Advice::Free => libc::MADV_FREE,
+        };
+        // SAFETY: the caller says that nobody wants the contents.
+        let r = unsafe { libc::madvise(at.as_ptr().cast(), bytes, how) };
+        if r != 0 { Err(refused("madvise", at.as_ptr() as usize, bytes)) } else { Ok(()) }
+    }
+
+    unsafe fn no_huge_pages(&self, at: NonNull<u8>, bytes: usize) {
+        // SAFETY: advice on a committed range; contents are not touched.
+        unsafe { libc::madvise(at.as_ptr().cast(), bytes, libc::MADV_NOHUGEPAGE) };
+    }
+
+    fn map(&self, bytes: usize) -> Result<NonNull<u8>, OsError> {
+        let mut map = memmap2::MmapOptions::new()
+            .len(bytes)
+            .no_reserve_swap()
+            .map_anon()
+            .map_err(|e| OsError { operation: "mmap", address: 0, bytes, errno: e.raw_os_error().unwrap_or(libc::ENOMEM) })?;
+        let at = NonNull::new(map.as_mut_ptr()).ok_or(OsError { operation: "mmap", address: 0, bytes, errno: libc::ENOMEM })?;
+        core::mem::forget(map);
+        name(at, bytes, c"goheap: metadata");
+        Ok(at)
+    }
+
+    fn physical_page(&self) -> usize {
+        // SAFETY: a query without side effects.
+        let n = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+        usize::try_from(n).unwrap_or(4096)
+    }
+
+    fn huge_page(&self) -> usize {
+        let path = c"/sys/kernel/mm/transparent_hugepage/hpage_pmd_size";
+        let mut text = [0u8; 20];
+        // SAFETY: the path is NUL-terminated, the buffer is as long as said.
+        let n = unsafe {
+            let fd = libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
+            if fd < 0 {
+                return 0;
+            }
+            let n = libc::read(fd, text.as_mut_ptr().cast(), text.len());
+            libc::close(fd);
+            n
+        };
+        let digits = &text[..usize::try_from(n).unwrap_or(0)];
+        digits.iter().take_while(|c| c.is_ascii_digit()).fold(0usize, |v, c| v.saturating_mul(10).saturating_add(usize::from(c - b'0')))
+    }
+}
+
+/// A word that threads can sleep on.
+#[derive(Debug, Default)]
+pub struct Futex(pub AtomicU32);
+
+impl Futex {
+    /// A futex holding `value`.
+    pub const fn new(value: u32) -> Self {
+        Self(AtomicU32::new(value))
+    }
+
+    /// Sleeps while the word holds `value`, at the most `timeout`. May return early for no reason.
+    pub fn wait(&self, value: u32, timeout: Option<Duration>) {
+        let t = timeout.map(|t| libc::timespec { tv_sec: t.as_secs() as libc::time_t, tv_nsec: t.subsec_nanos() as libc::c_long });
+        let t: *const libc::timespec = t.as_ref().map_or(core::ptr::null(), |t| t);
+        let saved = errno();
+        // SAFETY: the word and the time outlive the call.
+        unsafe {
+            libc::syscall(libc::SYS_futex, self.0.as_ptr(), libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG, value, t);
+            *libc::__errno_location() = saved;
+        }
+    }
+
+    /// Wakes up to `count` sleepers.
+    pub fn wake(&self, count: i32) {
+        let saved = errno();
+        // SAFETY: the kernel only uses the word's address.
+        unsafe {
+            libc::syscall(libc::SYS_futex, self.0.as_ptr(), libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG, count);
+            *libc::__errno_location() = saved;
+        }
+    }
+}
+
+fn clock(id: libc::clockid_t) -> u64 {
+    let mut t = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: writes one timespec.
+    unsafe { libc::clock_gettime(id, &mut t) };
+    (t.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(t.tv_nsec as u64)
+}
+
+/// Nanoseconds of a clock that never goes back.
+pub fn monotonic_ns() -> u64 {
+    clock(libc::CLOCK_MONOTONIC)
+}
+
+/// Nanoseconds since the epoch of 1970.
+pub fn wall_clock_ns() -> u64 {
+    clock(libc::CLOCK_REALTIME)
+}
+
+/// Lets another thread run.
+pub fn yield_now() {
+    // SAFETY: no arguments, no memory.
+    unsafe { libc::sched_yield() };
+}
+
+/// Writes to standard error in one call, without allocating or locking.
+pub fn stderr_line(text: &[u8]) {
+    // SAFETY: the buffer is as long as said.
+    unsafe { libc::write(2, text.as_ptr().cast(), text.len()) };
+}

@@ -1,0 +1,112 @@
+//! The one place that talks to the kernel.
+//!
+//! Heap memory has three states, and these are the only moves:
+//!
+//! ```text
+//!   reserve        commit            (touch)
+//!  ───────▶ Reserved ───▶ Committed ◀───────▶ backed by memory
+//!                              ▲      release
+//! ```
+//! *Reserved* is address space that nothing may touch. *Committed* may be
+//! touched and reads as zero until it is. `release` tells the kernel that the
+//! contents are no longer wanted; the range stays committed. Nothing here
+//! keeps figures: accounting is its callers' business (Go splits `mem.go` from
+//! `mem_linux.go` in the same way).
+//!
+//! [`Os`] is a trait so that tests can hand the heap an OS that refuses.
+
+mod linux;
+mod process;
+
+pub use linux::{Futex, Linux, monotonic_ns, stderr_line, wall_clock_ns, yield_now};
+pub use process::{ThreadKey, at_fork, environment, processors, start_thread};
+
+use core::fmt;
+use core::ptr::NonNull;
+
+/// How pages are handed back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Advice {
+    /// Gone at once; reads as zero afterwards (`MADV_DONTNEED`).
+    DontNeed,
+    /// Taken when the kernel needs it; counts against the process until then (`MADV_FREE`).
+    Free,
+}
+
+/// A refused request: what was asked, where, for how much, and the kernel's answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OsError {
+    /// The operation, in the kernel's words.
+    pub operation: &'static str,
+    /// Where it was to happen; 0 where the kernel was to choose.
+    pub address: usize,
+    /// For how many bytes.
+    pub bytes: usize,
+    /// The kernel's errno.
+    pub errno: i32,
+}
+
+impl fmt::Display for OsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {} bytes at {:#x} failed, errno {}", self.operation, self.bytes, self.address, self.errno)
+    }
+}
+
+impl core::error::Error for OsError {}
+
+/// What the heap needs of an operating system's memory.
+///
+/// # Safety
+/// `reserve` and `map` must return ranges that nobody else uses, of the length
+/// and alignment asked for; memory from `map`, and committed memory that was
+/// not written since its commit or its last release with [`Advice::DontNeed`],
+/// must read as zero.
+pub unsafe trait Os: Sync {
+    /// Reserves `bytes` of address space at a multiple of `align`, at `hint` if that is free.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    fn reserve(&self, hint: usize, bytes: usize, align: usize) -> Result<NonNull<u8>, OsError>;
+
+    /// Gives a whole reservation, or what `map` returned, back.
+    ///
+    /// # Safety
+    /// The range is one that `reserve` or `map` returned, and nobody uses it.
+    unsafe fn unreserve(&self, at: NonNull<u8>, bytes: usize);
+
+    /// Makes a part of a reservation usable.
+    ///
+    /// # Safety
+    /// The range must lie in a reservation made by this OS.
+    ///
+    /// # Errors
+    /// The kernel's refusal; the range is then still reserved.
+    unsafe fn commit(&self, at: NonNull<u8>, bytes: usize) -> Result<(), OsError>;
+
+    /// Hands back what backs a committed range.
+    ///
+    /// # Safety
+    /// The range must be committed, and its contents wanted by nobody.
+    ///
+    /// # Errors
+    /// The kernel's refusal; the range may then still be backed.
+    unsafe fn release(&self, at: NonNull<u8>, bytes: usize, advice: Advice) -> Result<(), OsError>;
+
+    /// Keeps transparent huge pages out of a committed range. Failure is of no consequence.
+    ///
+    /// # Safety
+    /// The range must be committed.
+    unsafe fn no_huge_pages(&self, at: NonNull<u8>, bytes: usize);
+
+    /// Maps `bytes` of zeroed memory for the heap's own structures. 
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    fn map(&self, bytes: usize) -> Result<NonNull<u8>, OsError>;
+
+    /// The kernel's page size in bytes.
+    fn physical_page(&self) -> usize;
+
+    /// The size of a transparent huge page in bytes; 0 where there are none.
+    fn huge_page(&self) -> usize;
+}

@@ -1,0 +1,92 @@
+//! The process around the heap: environment, processors, threads, `fork`.
+
+use core::ffi::{CStr, c_int, c_void};
+
+/// An environment variable's value. The environment must not be changed by another thread meanwhile.
+pub fn environment(name: &CStr) -> Option<&'static [u8]> {
+    // SAFETY: the name is NUL-terminated; what getenv returns is, too, and stays in the environment block.
+    unsafe {
+        let value = libc::getenv(name.as_ptr());
+        (!value.is_null()).then(|| CStr::from_ptr(value).to_bytes())
+    }
+}
+
+/// Processors that this process may run on.
+pub fn processors() -> u32 {
+    // SAFETY: the set is plain bits, and as long as said.
+    let n = unsafe {
+        let mut set: libc::cpu_set_t = core::mem::zeroed();
+        if libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &mut set) != 0 {
+            return 1;
+        }
+        libc::CPU_COUNT(&set)
+    };
+    u32::try_from(n).unwrap_or(1).max(1)
+}
+
+/// Starts a detached thread that runs `body` with all signals blocked: signals are
+/// the program's. `false` if the system refuses.
+pub fn start_thread(name: &'static CStr, body: extern "C" fn(*mut c_void) -> *mut c_void) -> bool {
+    // SAFETY: plain C structures that are initialised before they are used; `body` needs no argument.
+    unsafe {
+        let mut attributes: libc::pthread_attr_t = core::mem::zeroed();
+        if libc::pthread_attr_init(&mut attributes) != 0 {
+            return false;
+        }
+        libc::pthread_attr_setdetachstate(&mut attributes, libc::PTHREAD_CREATE_DETACHED);
+        libc::pthread_attr_setstacksize(&mut attributes, 256 << 10);
+        let (mut all, mut before): (libc::sigset_t, libc::sigset_t) = (core::mem::zeroed(), core::mem::zeroed());
+        libc::sigfillset(&mut all);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut before);
+        let mut thread: libc::pthread_t = core::mem::zeroed();
+        let started = libc::pthread_create(&mut thread, &attributes, body, core::ptr::null_mut()) == 0;
+        libc::pthread_sigmask(libc::SIG_SETMASK, &before, core::ptr::null_mut());
+        libc::pthread_attr_destroy(&mut attributes);
+        if started {
+            libc::pthread_setname_np(thread, name.as_ptr());
+        }
+        started
+    }
+}
+
+/// A slot that each thread has, and that is handed to a function when the thread ends.
+#[derive(Clone, Copy, Debug)]
+pub struct ThreadKey(libc::pthread_key_t);
+
+impl ThreadKey {
+    /// A new key; `at_exit` gets a thread's value if it is not null. `None` if there are no keys left.
+    pub fn new(at_exit: unsafe extern "C" fn(*mut c_void)) -> Option<Self> {
+        let mut key = 0;
+        // SAFETY: writes one key.
+        let r = unsafe { libc::pthread_key_create(&mut key, Some(at_exit)) };
+        (r == 0).then_some(Self(key))
+    }
+
+    /// Sets the calling thread's value.
+    pub fn set(self, value: *mut c_void) {
+        // SAFETY: the key was created and is never deleted.
+        unsafe { libc::pthread_setspecific(self.0, value) };
+    }
+
+    /// The key as a number, to be kept in an atomic.
+    pub fn to_raw(self) -> u32 {
+        self.0
+    }
+
+    /// The key from its number.
+    ///
+    /// # Safety
+    /// `raw` came from [`ThreadKey::to_raw`].
+    pub unsafe fn from_raw(raw: u32) -> Self {
+        Self(raw)
+    }
+}
+
+/// Has these called around each `fork`: before it, and after it in both processes.
+pub fn at_fork(before: unsafe extern "C" fn(), parent: unsafe extern "C" fn(), child: unsafe extern "C" fn()) {
+    unsafe extern "C" {
+        fn pthread_atfork(before: unsafe extern "C" fn(), parent: unsafe extern "C" fn(), child: unsafe extern "C" fn()) -> c_int;
+    }
+    // SAFETY: the functions live as long as the program.
+    unsafe { pthread_atfork(before, parent, child) };
+}

@@ -1,0 +1,355 @@
+//! Which pages are idle, and where a run of them is (Go: `mheap.go`,
+//! `mpagealloc.go`).
+//!
+//! Three structures say the same thing at three distances: a bit a page (in
+//! [`ChunkBits`]), a [`Summary`] a chunk and a radix tree over these, and a
+//! density a chunk for the scavenger. Each change goes through [`State::take`]
+//! or [`State::give`], which keep the three in step. Runs are handed out lowest
+//! address first. One lock guards it all; a thread's [`PageCache`] keeps most
+//! small requests away from it.
+
+mod cache;
+mod scavenge;
+
+pub use cache::PageCache;
+
+use crate::arena::{Arena, Extent};
+use crate::bits::{ChunkBits, Found, LEVELS, PageBits, Summaries, Summary};
+use crate::counters::{Counter, PageCounters};
+use crate::lock::{Lock, Rank};
+use crate::meta::Meta;
+use crate::os::{Advice, Os, OsError};
+use crate::{CHUNK, CHUNK_PAGES, PAGE};
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use goheap_scavenger::ChunkDensity;
+
+/// A run of pages taken from the heap, and what taking it meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// Number of its first page.
+    pub first: usize,
+    /// How many pages.
+    pub pages: usize,
+    /// How many of them were released, and will be backed again when touched.
+    pub released: usize,
+    /// By how many bytes the heap grew for it.
+    pub growth: usize,
+    /// Whether something may have been written there: `false` means it reads as zero.
+    pub dirty: bool,
+}
+
+/// Everything about idle pages.
+#[derive(Debug)]
+pub struct PageHeap {
+    state: Lock<State>,
+    /// Bytes in use, retained and released.
+    pub bytes: PageCounters,
+    /// Bytes released by the background scavenger and at allocation since last asked.
+    pub released_in_background: Counter,
+    /// The same, at allocation or by force.
+    pub released_at_once: Counter,
+    /// Pages below this one were handed out before and may be dirty (Go: `zeroedBase`).
+    touched: AtomicUsize,
+    advice_free: AtomicBool,
+    no_huge_pages: AtomicBool,
+}
+
+/// What the lock guards.
+#[derive(Debug)]
+pub struct State {
+    tables: Option<Tables>,
+    /// The reservation that grows: its next page, and its end.
+    growing: Extent,
+    scavenge: scavenge::Cursors,
+    physical: usize,
+    huge: usize,
+}
+
+#[derive(Debug)]
+struct Tables {
+    chunks: NonNull<ChunkBits>,
+    density: NonNull<ChunkDensity>,
+    count: usize,
+    summaries: Summaries,
+}
+
+// SAFETY: the pointers lead to tables that only the holder of the lock uses.
+unsafe impl Send for Tables {}
+
+impl Tables {
+    fn make<O: Os>(os: &O, meta: &Meta, count: usize) -> Result<Self, OsError> {
+        let mut made: [(*mut u8, usize); LEVELS + 2] = [(core::ptr::null_mut(), 0); LEVELS + 2];
+        let mut sizes = [0; LEVELS + 2];
+        sizes[0] = count * size_of::<ChunkBits>();
+        sizes[1] = count * size_of::<ChunkDensity>();
+        for (l, s) in sizes[2..].iter_mut().enumerate() {
+            *s = Summaries::entries(l, count) * size_of::<Summary>();
+        }
+        for (i, &bytes) in sizes.iter().enumerate() {
+            match meta.table::<O, u8>(os, bytes) {
+                Ok(p) => made[i] = (p.as_ptr(), bytes),
+                Err(e) => {
+                    for &(p, bytes) in made[..i].iter() {
+                        // SAFETY: just mapped, used by nobody.
+                        NonNull::new(p).into_iter().for_each(|p| unsafe { os.unreserve(p, bytes) });
+                    }
+                    return Err(e);
+                }
+            }
+        }
+        // SAFETY: each was just mapped, so is not null, zeroed, page-aligned and long enough.
+        unsafe {
+            let at = |i: usize| NonNull::new_unchecked(made[i].0);
+            Ok(Self {
+                chunks: at(0).cast(),
+                density: at(1).cast(),
+                count,
+                summaries: Summaries::new(core::array::from_fn(|l| at(2 + l).cast()), count),
+            })
+        }
+    }
+
+    #[inline]
+    fn chunk(&mut self, i: usize) -> &mut ChunkBits {
+        debug_assert!(i < self.count);
+        // SAFETY: within the table, borrowed with it; all zeroes is a valid value.
+        unsafe { &mut *self.chunks.as_ptr().add(i) }
+    }
+
+    #[inline]
+    fn density(&mut self, i: usize) -> &mut ChunkDensity {
+        debug_assert!(i < self.count);
+        // SAFETY: as in `chunk`.
+        unsafe { &mut *self.density.as_ptr().add(i) }
+    }
+
+    /// Brings the summaries of the chunks of these pages up to date.
+    fn summarise(&mut self, first: usize, pages: usize) {
+        let (lo, hi) = (first / CHUNK_PAGES, (first + pages - 1) / CHUNK_PAGES);
+        let chunks = self.chunks;
+        // SAFETY: within the table; the summaries lie elsewhere.
+        self.summaries.update(lo, (lo..=hi).map(|i| unsafe { &*chunks.as_ptr().add(i) }.summary()));
+    }
+}
+
+/// The parts of a run of pages that lie in one chunk each: chunk, first page within it, count.
+fn parts(first: usize, pages: usize) -> impl Iterator<Item = (usize, usize, usize)> {
+    let end = first + pages;
+    (first / CHUNK_PAGES..end.div_ceil(CHUNK_PAGES)).map(move |c| {
+        let lo = first.max(c * CHUNK_PAGES);
+        let hi = end.min((c + 1) * CHUNK_PAGES);
+        (c, lo - c * CHUNK_PAGES, hi - lo)
+    })
+}
+
+impl State {
+    /// Marks idle pages as used; returns how many of them were released.
+    fn take(&mut self, first: usize, pages: usize) -> usize {
+        let generation = self.scavenge.generation;
+        let Some(t) = &mut self.tables else { return 0 };
+        let mut released = 0;
+        for (c, from, count) in parts(first, pages) {
+            let chunk = t.chunk(c);
+            debug_assert_eq!(chunk.used.count(from, count), 0);
+            released += chunk.released.count(from, count);
+            chunk.used.set(from, count);
+            chunk.released.clear(from, count);
+            let d = t.density(c);
+            *d = d.alloc(count as u32, generation);
+        }
+        t.summarise(first, pages);
+        released
+    }
+
+    /// Marks used pages as idle and retained.
+    fn give(&mut self, first: usize, pages: usize) {
+        let generation = self.scavenge.generation;
+        let Some(t) = &mut self.tables else { return };
+        for (c, from, count) in parts(first, pages) {
+            debug_assert_eq!(t.chunk(c).used.count(from, count), count);
+            t.chunk(c).used.clear(from, count);
+            let d = t.density(c);
+            *d = d.free(count as u32, generation);
+        }
+        t.summarise(first, pages);
+        self.scavenge.freed(first + pages - 1);
+    }
+
+    /// The lowest run of `pages` idle pages at a multiple of `align` pages.
+    fn find(&mut self, pages: usize, align: usize) -> Option<usize> {
+        let t = self.tables.as_mut()?;
+        let wide = pages.checked_add(align - 1)?;
+        let first = match t.summaries.find(wide)? {
+            Found::At(page) => page,
+            Found::Inside(c) => c * CHUNK_PAGES + t.chunk(c).find(wide)?,
+        };
+        Some(first)
+    }
+}
+
+impl PageHeap {
+    /// No pages yet.
+    pub const fn new() -> Self {
+        Self {
+            state: Lock::new(
+                Rank::Pages,
+                State {
+                    tables: None,
+                    growing: Extent { first: 0, pages: 0 },
+                    scavenge: scavenge::Cursors::new(),
+                    physical: 4096,
+                    huge: 0,
+                },
+            ),
+            bytes: PageCounters::new(),
+            released_in_background: Counter::new(),
+            released_at_once: Counter::new(),
+            touched: AtomicUsize::new(0),
+            advice_free: AtomicBool::new(false),
+            no_huge_pages: AtomicBool::new(false),
+        }
+    }
+
+    /// The page heap's lock, for the span of a `fork`.
+    pub fn fork_lock(&self) {
+        self.state.fork_lock();
+    }
+
+    /// Ends [`PageHeap::fork_lock`].
+    ///
+    /// # Safety
+    /// The calling thread took it.
+    pub unsafe fn fork_unlock(&self) {
+        // SAFETY: the caller's contract.
+        unsafe { self.state.fork_unlock() };
+    }
+
+    /// How pages are handed back from now on, and whether huge pages are kept out of new memory.
+    pub fn configure(&self, advice: Advice, no_huge_pages: bool) {
+        self.advice_free.store(advice == Advice::Free, Relaxed);
+        self.no_huge_pages.store(no_huge_pages, Relaxed);
+    }
+
+    /// Pages from this one on were never handed out.
+    pub fn touched(&self) -> usize {
+        self.touched.load(Relaxed)
+    }
+
+    fn advice(&self) -> Advice {
+        if self.advice_free.load(Relaxed) { Advice::Free } else { Advice::DontNeed }
+    }
+
+    /// A run of `pages` pages at a multiple of `align` pages (a power of two), for a span.
+    /// Looks into `cache` first if the run is small (Go: `mheap.allocSpan`).
+    ///
+    /// # Errors
+    /// The OS's refusal to let the heap grow.
+    pub fn alloc<O: Os>(
+        &self,
+        os: &O,
+        meta: &Meta,
+        arena: &Arena,
+        cache: Option<&mut PageCache>,
+        pages: usize,
+        align: usize,
+    ) -> Result<Run, OsError> {
+        if align == 1 && pages < PageCache::PAGES / 4 {
+            if let Some(cache) = cache {
+                if cache.is_empty() {
+                    *cache = self.fill(&mut self.state.lock());
+                }
+                if let Some((first, released)) = cache.alloc(pages) {
+                    return Ok(self.hand_out(first, pages, released, 0));
+                }
+            }
+        }
+        let mut state = self.state.lock();
+        let mut growth = 0;
+        let found = match state.find(pages, align) {
+            Some(first) => first,
+            None => {
+                growth = self.grow(os, meta, arena, &mut state, pages.saturating_add(align - 1))?;
+                let full = OsError { operation: "growth", address: 0, bytes: pages * PAGE, errno: 0 };
+                state.find(pages, align).ok_or(full)?
+            }
+        };
+        let first = if align == 1 { found } else { arena.aligned_from(found, align) };
+        let released = state.take(first, pages);
+        drop(state);
+        Ok(self.hand_out(first, pages, released, growth))
+    }
+
+    fn hand_out(&self, first: usize, pages: usize, released: usize, growth: usize) -> Run {
+        // Released by MADV_DONTNEED, or never touched: it reads as zero.
+        let touched = self.touched.fetch_max(first + pages, Relaxed);
+        let zero = first >= touched || (released == pages && self.advice() == Advice::DontNeed);
+        self.bytes.released.sub(released * PAGE);
+        self.bytes.retained.sub((pages - released) * PAGE);
+        self.bytes.in_use.add(pages * PAGE);
+        Run { first, pages, released, growth, dirty: !zero }
+    }
+
+    /// Takes a span's pages back; they are idle and retained then.
+    pub fn free(&self, first: usize, pages: usize) {
+        self.bytes.in_use.sub(pages * PAGE);
+        self.bytes.retained.add(pages * PAGE);
+        self.state.lock().give(first, pages);
+    }
+
+    /// Grows by whole chunks, at least `pages` in a row (Go: `mheap.grow`). New memory
+    /// counts as released: nothing backs it until it is touched.
+    fn grow<O: Os>(&self, os: &O, meta: &Meta, arena: &Arena, state: &mut State, pages: usize) -> Result<usize, OsError> {
+        let ask = pages.checked_next_multiple_of(CHUNK_PAGES).ok_or(OsError { operation: "growth", address: 0, bytes: usize::MAX, errno: 0 })?;
+        let mut growth = 0;
+        if state.tables.is_none() {
+            let least = ask.checked_mul(PAGE).ok_or(OsError { operation: "growth", address: 0, bytes: usize::MAX, errno: 0 })?;
+            let (extent, tables) = arena.start(os, meta, least, |chunks| Tables::make(os, meta, chunks))?;
+            state.physical = os.physical_page();
+            state.huge = os.huge_page();
+            state.growing = extent;
+            state.tables = Some(tables);
+        }
+        if state.growing.pages < ask {
+            let next = arena.extend(os, ask)?;
+            let rest = state.growing;
+            if rest.pages > 0 && self.commit(os, meta, arena, state, rest.first, rest.pages).is_ok() {
+                growth += rest.pages * PAGE;
+            }
+            state.growing = next;
+        }
+        let first = state.growing.first;
+        self.commit(os, meta, arena, state, first, ask)?;
+        state.growing.first += ask;
+        state.growing.pages -= ask;
+        Ok(growth + ask * PAGE)
+    }
+
+    fn commit<O: Os>(&self, os: &O, meta: &Meta, arena: &Arena, state: &mut State, first: usize, pages: usize) -> Result<(), OsError> {
+        let Some(at) = NonNull::new(arena.address_of(first) as *mut u8) else { return Ok(()) };
+        // SAFETY: these pages lie in a reservation of the arena, and have not been handed out.
+        unsafe {
+            os.commit(at, pages * PAGE)?;
+            if self.no_huge_pages.load(Relaxed) {
+                os.no_huge_pages(at, pages * PAGE);
+            }
+        }
+        let Some(t) = &mut state.tables else { return Ok(()) };
+        for (c, from, count) in parts(first, pages) {
+            let chunk = t.chunk(c);
+            chunk.used = PageBits::EMPTY;
+            chunk.released.set(from, count);
+        }
+        t.summarise(first, pages);
+        meta.grew(pages / CHUNK_PAGES * (size_of::<ChunkBits>() + size_of::<ChunkDensity>() + size_of::<Summary>() * 2 + CHUNK_PAGES * size_of::<usize>()));
+        self.bytes.released.add(pages * PAGE);
+        debug_assert_eq!(pages * PAGE % CHUNK, 0);
+        Ok(())
+    }
+}
+
+impl Default for PageHeap {
+    fn default() -> Self {
+        Self::new()
+    }
+}

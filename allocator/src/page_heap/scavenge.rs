@@ -1,0 +1,126 @@
+//! Giving idle pages back to the OS, highest address first (Go:
+//! `mgcscavenge.go`, `pageAlloc.scavenge` and `scavengeIndex`).
+//!
+//! Two cursors walk down over the chunks. The patient one serves the background
+//! scavenger and growth: it passes over chunks that are, or in the last cycle
+//! were, densely used, and learns of freed memory only when a cycle ends. The
+//! forced one serves `free_os_memory` and the memory limit: it takes everything.
+//! While the kernel works on a run, its pages are marked as used, and the lock
+//! is free.
+
+use super::{PageHeap, State};
+use crate::arena::Arena;
+use crate::os::{Os, OsError};
+use crate::{CHUNK_PAGES, PAGE};
+use core::ptr::NonNull;
+
+/// Where the next look for releasable pages begins.
+#[derive(Debug)]
+pub(super) struct Cursors {
+    /// Pages above these have nothing to release. `None`: nothing at all.
+    patient: Option<usize>,
+    forced: Option<usize>,
+    /// The highest page freed in this generation.
+    freed: Option<usize>,
+    /// Counts cycles; a chunk's density is told apart by it.
+    pub generation: u32,
+}
+
+impl Cursors {
+    pub const fn new() -> Self {
+        Self { patient: None, forced: None, freed: None, generation: 0 }
+    }
+
+    pub fn freed(&mut self, page: usize) {
+        self.freed = self.freed.max(Some(page));
+        self.forced = self.forced.max(Some(page));
+    }
+}
+
+impl State {
+    /// The highest chunk that may have something to release, and the page within it to look below.
+    fn candidate(&mut self, force: bool) -> Option<(usize, usize)> {
+        let generation = self.scavenge.generation;
+        let cursor = if force { self.scavenge.forced } else { self.scavenge.patient }?;
+        let t = self.tables.as_mut()?;
+        let top = cursor / CHUNK_PAGES;
+        let chunk = (0..=top).rev().find(|&c| t.density(c).should_scavenge(generation, force));
+        let below = chunk.map(|c| if c == top { cursor } else { (c + 1) * CHUNK_PAGES - 1 });
+        *(if force { &mut self.scavenge.forced } else { &mut self.scavenge.patient }) = below;
+        chunk.zip(below.map(|b| b % CHUNK_PAGES))
+    }
+}
+
+impl PageHeap {
+    /// Ends a generation of densities: what was freed in it may be released in the next.
+    pub fn next_generation(&self) {
+        let mut state = self.state.lock();
+        let c = &mut state.scavenge;
+        c.generation = c.generation.wrapping_add(1);
+        c.patient = c.patient.max(c.freed);
+        c.freed = None;
+    }
+
+    /// Releases idle pages until `bytes` are gone, nothing is left, or `stop` says so after a run.
+    /// Returns the bytes released. `force` takes dense chunks too.
+    ///
+    /// # Errors
+    /// The OS's refusal, with what was released before it: the run stays retained.
+    pub fn scavenge<O: Os>(
+        &self,
+        os: &O,
+        arena: &Arena,
+        bytes: usize,
+        force: bool,
+        mut stop: impl FnMut() -> bool,
+    ) -> Result<usize, (usize, OsError)> {
+        let mut released = 0;
+        while released < bytes {
+            let Some((chunk, below)) = self.state.lock().candidate(force) else { break };
+            match self.release_in(os, arena, chunk, below, bytes - released) {
+                Ok(n) => released += n,
+                Err(e) => return Err((released, e)),
+            }
+            if stop() {
+                break;
+            }
+        }
+        Ok(released)
+    }
+
+    /// Releases the highest releasable run of one chunk, at or below page `below` of it.
+    fn release_in<O: Os>(&self, os: &O, arena: &Arena, chunk: usize, below: usize, bytes: usize) -> Result<usize, OsError> {
+        let mut state = self.state.lock();
+        let align = (state.physical / PAGE).max(1);
+        let huge = if state.huge > PAGE && state.huge > state.physical { state.huge / PAGE } else { 0 };
+        let max = bytes.div_ceil(PAGE).min(CHUNK_PAGES);
+        let Some(t) = &mut state.tables else { return Ok(0) };
+        let Some((from, pages)) = t.chunk(chunk).releasable(below, align, max, huge) else {
+            let d = t.density(chunk);
+            *d = d.set_empty();
+            return Ok(0);
+        };
+        let first = chunk * CHUNK_PAGES + from;
+        t.chunk(chunk).used.set(from, pages);
+        t.summarise(first, pages);
+        drop(state);
+
+        // SAFETY: idle pages of a grown chunk, marked as used above: nobody holds or gets them.
+        let done = NonNull::new(arena.address_of(first) as *mut u8)
+            .map_or(Ok(()), |at| unsafe { os.release(at, pages * PAGE, self.advice()) });
+
+        let mut state = self.state.lock();
+        let Some(t) = &mut state.tables else { return Ok(0) };
+        t.chunk(chunk).used.clear(from, pages);
+        if done.is_ok() {
+            t.chunk(chunk).released.set(from, pages);
+            self.bytes.retained.sub(pages * PAGE);
+            self.bytes.released.add(pages * PAGE);
+        } else {
+            let d = t.density(chunk);
+            *d = d.set_empty();
+        }
+        t.summarise(first, pages);
+        done.map(|()| pages * PAGE)
+    }
+}

@@ -1,0 +1,484 @@
+//! A run of pages that holds objects of one class, or one large object.
+//!
+//! A span's header, its *allocation words* and its *death bytes* lie in one
+//! block of the heap's own memory, out of reach of an overflow from an object:
+//!
+//! ```text
+//! | header, 64 bytes | a bit a slot, 64 a word | a byte a slot |
+//! ```
+//! - An **allocation word** has a bit set for each slot that is not to be had:
+//!   allocated, waiting in a cache, or beyond the last slot. A cache takes a
+//!   whole word by swapping in all ones and then hands its slots out alone; a
+//!   sweep gives slots back by clearing bits. So one may sweep a span that
+//!   another thread allocates from.
+//! - A **death byte** is 0, or the tag of the epoch in which the slot's object
+//!   was freed. Being a byte, any thread writes it by a plain store.
+//!
+//! What makes a slot free at a sweep is one question, [`Span::condemned`],
+//! answered from the death bytes.
+
+use crate::size_class::SizeClass;
+use crate::{PAGE, PAGE_SHIFT};
+use core::ptr::{null_mut, with_exposed_provenance};
+use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize};
+
+/// The mark that a death bears: which of the two epochs in flight it was seen in.
+/// All spans are swept before an epoch closes, so there are never more than two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tag(u8);
+
+impl Tag {
+    /// The tag of the first epoch.
+    pub const FIRST: Tag = Tag(1);
+
+    /// The tag of the epoch after (and before) this one.
+    pub const fn other(self) -> Tag {
+        Tag(3 - self.0)
+    }
+
+    const fn index(self) -> usize {
+        self.0 as usize - 1
+    }
+}
+
+/// Where a span is. It changes only under its class's lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum State {
+    /// In no use: its block is spare.
+    Spare = 0,
+    /// In a thread's cache.
+    Cached = 1,
+    /// In the central list of spans with free slots.
+    Partial = 2,
+    /// In the central list of spans without.
+    Full = 3,
+}
+
+impl State {
+    fn from_raw(raw: u8) -> State {
+        match raw {
+            1 => State::Cached,
+            2 => State::Partial,
+            3 => State::Full,
+            _ => State::Spare,
+        }
+    }
+}
+
+/// What is wrong with a freed address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Misuse {
+    /// No span of this heap holds it.
+    Foreign,
+    /// It lies inside an object that starts at `start`, or in a span's unused tail.
+    Interior {
+        /// Where the slot that holds it starts.
+        start: usize,
+        /// Bytes of the slot.
+        bytes: usize,
+        /// The slot's class.
+        class: SizeClass,
+    },
+    /// The slot is not allocated: never was, or was swept since it was freed.
+    NotAllocated {
+        /// Bytes of the slot.
+        bytes: usize,
+        /// The slot's class.
+        class: SizeClass,
+    },
+    /// The object was freed before.
+    DoubleFree {
+        /// Bytes of the slot.
+        bytes: usize,
+        /// The slot's class.
+        class: SizeClass,
+    },
+}
+
+/// A span's header.
+#[derive(Debug)]
+#[repr(C, align(64))]
+pub struct Span {
+    base: AtomicUsize,
+    /// Bytes of a slot; of a large object, its span's.
+    bytes: AtomicUsize,
+    first_page: AtomicUsize,
+    pages: AtomicU32,
+    /// 2³² / bytes, rounded up: turns a division into a multiplication. 0 for large objects.
+    magic: AtomicU32,
+    slots: u16,
+    class: SizeClass,
+    state: AtomicU8,
+    /// Whether a death of each tag was written since the last sweep of that tag.
+    seen: [AtomicU8; 2],
+    dirty: AtomicU8,
+    /// The sweep that has seen this span last.
+    swept: AtomicU32,
+    next: AtomicPtr<Span>,
+    prev: AtomicPtr<Span>,
+}
+
+const _: () = assert!(size_of::<Span>() == 64);
+
+/// Death bytes are read in groups of this many.
+const GROUP: usize = 16;
+
+impl Span {
+    /// Bytes of the block for a span of `class`, header, words and death bytes.
+    pub const fn block_bytes(class: SizeClass) -> usize {
+        let slots = class.slots();
+        size_of::<Span>() + slots.div_ceil(64) * 8 + slots.next_multiple_of(GROUP)
+    }
+
+    /// Makes the zeroed memory at `block` the spare block of a span of `class`.
+    ///
+    /// # Safety
+    /// `block` is 64-byte-aligned, [`Span::block_bytes`] long, zeroed, and lives for ever.
+    pub unsafe fn format(block: *mut Span, class: SizeClass) {
+        let _ = block.expose_provenance();
+        // SAFETY: the memory is the caller's to give; the rest of the header is valid as zeroes.
+        unsafe {
+            (&raw mut (*block).class).write(class);
+            (&raw mut (*block).slots).write(class.slots() as u16);
+        }
+    }
+
+    /// Puts a spare block to use for these pages: all slots free, nothing dead.
+    pub fn open(&self, base: usize, first_page: usize, pages: usize, dirty: bool, epoch: u32) {
+        let bytes = if self.class == SizeClass::LARGE { pages * PAGE } else { self.class.bytes() };
+        let magic = if self.class == SizeClass::LARGE { 0 } else { (u32::MAX / bytes as u32) + 1 };
+        self.base.store(base, Relaxed);
+        self.bytes.store(bytes, Relaxed);
+        self.first_page.store(first_page, Relaxed);
+        self.pages.store(pages as u32, Relaxed);
+        self.magic.store(magic, Relaxed);
+        self.dirty.store(u8::from(dirty), Relaxed);
+        self.swept.store(epoch, Relaxed);
+        self.seen.iter().for_each(|s| s.store(0, Relaxed));
+        let slots = self.slots();
+        for (i, w) in self.words().iter().enumerate() {
+            let in_word = (slots - i * 64).min(64);
+            w.store(if in_word == 64 { 0 } else { u64::MAX << in_word }, Relaxed);
+        }
+    }
+
+    /// Address of the first slot.
+    #[inline(always)]
+    pub fn base(&self) -> usize {
+        self.base.load(Relaxed)
+    }
+
+    /// Bytes of a slot.
+    #[inline(always)]
+    pub fn slot_bytes(&self) -> usize {
+        self.bytes.load(Relaxed)
+    }
+
+    /// Number of the first page.
+    pub fn first_page(&self) -> usize {
+        self.first_page.load(Relaxed)
+    }
+
+    /// Pages of this span.
+    pub fn pages(&self) -> usize {
+        self.pages.load(Relaxed) as usize
+    }
+
+    /// Slots of this span.
+    #[inline(always)]
+    pub fn slots(&self) -> usize {
+        self.slots as usize
+    }
+
+    /// The class of its objects.
+    pub fn class(&self) -> SizeClass {
+        self.class
+    }
+
+    /// Whether free slots may hold old contents.
+    pub fn is_dirty(&self) -> bool {
+        self.dirty.load(Relaxed) != 0
+    }
+
+    /// The sweep that saw this span last.
+    pub fn swept(&self) -> u32 {
+        self.swept.load(Relaxed)
+    }
+
+    /// Where it is.
+    pub fn state(&self) -> State {
+        State::from_raw(self.state.load(Relaxed))
+    }
+
+    /// The number of words.
+    #[inline(always)]
+    pub fn word_count(&self) -> usize {
+        self.slots().div_ceil(64)
+    }
+
+    #[inline(always)]
+    fn words(&self) -> &[AtomicU64] {
+        let at = with_exposed_provenance(core::ptr::from_ref(self).addr() + size_of::<Span>());
+        // SAFETY: the block, exposed by `format`, holds the words behind the header for ever.
+        unsafe { core::slice::from_raw_parts(at, self.word_count()) }
+    }
+
+    /// Address of a slot's death byte, to prefetch.
+    #[inline(always)]
+    pub fn death_at(&self, slot: usize) -> *const AtomicU8 {
+        with_exposed_provenance(core::ptr::from_ref(self).addr() + size_of::<Span>() + self.word_count() * 8 + slot)
+    }
+
+    #[inline(always)]
+    fn death(&self, slot: usize) -> &AtomicU8 {
+        debug_assert!(slot < self.slots().next_multiple_of(GROUP));
+        // SAFETY: the block, exposed by `format`, holds a death byte a slot for ever.
+        unsafe { &*self.death_at(slot) }
+    }
+
+    /// The slot that holds `address`, rounded down.
+    #[inline(always)]
+    pub fn slot_of(&self, address: usize) -> usize {
+        let offset = address.wrapping_sub(self.base());
+        ((offset as u64).wrapping_mul(u64::from(self.magic.load(Relaxed))) >> 32) as usize
+    }
+
+    /// Slots that are allocated or wait in a cache.
+    pub fn taken(&self) -> usize {
+        let bits: u32 = self.words().iter().map(|w| w.load(Relaxed).count_ones()).sum();
+        bits as usize - (self.word_count() * 64 - self.slots())
+    }
+
+    /// Takes all free slots of word `word`: a bit for each.
+    #[inline]
+    pub fn take_word(&self, word: usize) -> u64 {
+        let w = &self.words()[word];
+        if w.load(Relaxed) == u64::MAX {
+            return 0;
+        }
+        // Acquire: pairs with Release in `sweep`; the death bytes of these slots are clear.
+        !w.swap(u64::MAX, AcqRel)
+    }
+
+    /// Gives the slots in `bits` of word `word` back, unused.
+    pub fn return_word(&self, word: usize, bits: u64) {
+        // Release: pairs with Acquire in `take_word`.
+        self.words()[word].fetch_and(!bits, Release);
+    }
+
+    /// Writes down that the object at `address` died in the epoch of `tag`; returns its bytes.
+    ///
+    /// # Errors
+    /// What is wrong with the address. The object is untouched.
+    #[inline(always)]
+    pub fn bury(&self, address: usize, tag: Tag) -> Result<usize, Misuse> {
+        let bytes = self.slot_bytes();
+        let slot = self.slot_of(address);
+        if slot >= self.slots() || self.base() + slot * bytes != address {
+            return Err(self.interior(address));
+        }
+        let word = self.words()[slot / 64].load(Relaxed);
+        if word >> (slot % 64) & 1 == 0 {
+            return Err(Misuse::NotAllocated { bytes, class: self.class });
+        }
+        let death = self.death(slot);
+        if death.load(Relaxed) != 0 {
+            return Err(Misuse::DoubleFree { bytes, class: self.class });
+        }
+        death.store(tag.0, Relaxed);
+        self.seen[tag.index()].store(1, Relaxed);
+        Ok(bytes)
+    }
+
+    #[cold]
+    fn interior(&self, address: usize) -> Misuse {
+        let slot = self.slot_of(address).min(self.slots() - 1);
+        let bytes = self.slot_bytes();
+        Misuse::Interior { start: self.base() + slot * bytes, bytes, class: self.class }
+    }
+
+    /// Whether anything died here in the epoch of `tag`.
+    pub fn has_deaths(&self, tag: Tag) -> bool {
+        self.seen[tag.index()].load(Relaxed) != 0
+    }
+
+    /// The slots of word `word` that a sweep for `tag` frees: a bit for each.
+    fn condemned(&self, word: usize, tag: Tag) -> u64 {
+        let from = word * 64;
+        let end = (from + 64).min(self.slots().next_multiple_of(GROUP));
+        (from..end).step_by(GROUP).fold(0, |bits, at| bits | u64::from(matches(self.death_at(at), tag)) << (at - from))
+    }
+
+    /// Frees the slots whose objects died in the epoch of `tag`; returns how many.
+    /// Callers hold the class's lock.
+    pub fn sweep(&self, tag: Tag, epoch: u32) -> usize {
+        self.swept.store(epoch, Relaxed);
+        if self.seen[tag.index()].swap(0, Relaxed) == 0 {
+            return 0;
+        }
+        let mut freed = 0;
+        for (i, word) in self.words().iter().enumerate() {
+            let condemned = self.condemned(i, tag);
+            if condemned == 0 {
+                continue;
+            }
+            let mut rest = condemned;
+            while rest != 0 {
+                self.death(i * 64 + rest.trailing_zeros() as usize).store(0, Relaxed);
+                rest &= rest - 1;
+            }
+            self.dirty.store(1, Relaxed);
+            // Release: pairs with Acquire in `take_word`.
+            word.fetch_and(!condemned, Release);
+            freed += condemned.count_ones() as usize;
+        }
+        freed
+    }
+
+    /// Frees one slot at once, without waiting for a cycle; callers hold the class's lock.
+    ///
+    /// # Errors
+    /// What is wrong with the address.
+    pub fn free_now(&self, address: usize) -> Result<usize, Misuse> {
+        let bytes = self.bury(address, Tag::FIRST)?;
+        let slot = self.slot_of(address);
+        self.death(slot).store(0, Relaxed);
+        self.seen[Tag::FIRST.index()].store(0, Relaxed);
+        self.dirty.store(1, Relaxed);
+        self.words()[slot / 64].fetch_and(!(1 << (slot % 64)), Release);
+        Ok(bytes)
+    }
+
+    /// Checks one span by itself: each death byte holds a known tag and belongs to an allocated slot.
+    ///
+    /// # Errors
+    /// The slot that is wrong.
+    pub fn check(&self) -> Result<(), usize> {
+        let bad = (0..self.slots()).find(|&s| {
+            let death = self.death(s).load(Relaxed);
+            let allocated = self.words()[s / 64].load(Acquire) >> (s % 64) & 1 == 1;
+            death > 2 || (death != 0 && !allocated)
+        });
+        bad.map_or(Ok(()), Err)
+    }
+}
+
+/// Which of the 16 death bytes from `at` on bear `tag`: a bit for each.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn matches(at: *const AtomicU8, tag: Tag) -> u32 {
+    use core::arch::x86_64::_mm_set1_epi8;
+    let mask: u32;
+    // SAFETY: 16 death bytes lie there (blocks are padded to groups). Others may store to single ones
+    // meanwhile; assembly may read across them, which Rust's own atomics may not.
+    unsafe {
+        core::arch::asm!(
+            "movdqu {x}, [{at}]",
+            "pcmpeqb {x}, {tag}",
+            "pmovmskb {mask:e}, {x}",
+            x = out(xmm_reg) _,
+            at = in(reg) at,
+            tag = in(xmm_reg) _mm_set1_epi8(tag.0 as i8),
+            mask = out(reg) mask,
+            options(nostack, readonly, preserves_flags),
+        );
+    }
+    mask
+}
+
+/// Which of the 16 death bytes from `at` on bear `tag`: a bit for each.
+#[cfg(not(target_arch = "x86_64"))]
+fn matches(at: *const AtomicU8, tag: Tag) -> u32 {
+    // SAFETY: 16 death bytes lie there: blocks are padded to groups.
+    let group = unsafe { core::slice::from_raw_parts(at, GROUP) };
+    group.iter().enumerate().fold(0, |m, (i, d)| m | u32::from(d.load(Relaxed) == tag.0) << i)
+}
+
+/// A list of spans that hang together by their own links; all under their class's lock.
+/// Spans are pushed and popped at one end, as in Go's `spanSet`.
+#[derive(Debug)]
+pub struct SpanList {
+    head: *mut Span,
+    len: usize,
+}
+
+// SAFETY: the pointers lead to headers that live for ever; the links are under the class's lock.
+unsafe impl Send for SpanList {}
+
+impl SpanList {
+    /// No span.
+    pub const fn new() -> Self {
+        Self { head: null_mut(), len: 0 }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Adds a span that is in no list.
+    pub fn push(&mut self, span: &'static Span, state: State) {
+        let at = core::ptr::from_ref(span).cast_mut();
+        span.next.store(self.head, Relaxed);
+        span.prev.store(null_mut(), Relaxed);
+        // SAFETY: a list's head is a header or null.
+        if let Some(head) = unsafe { self.head.as_ref() } {
+            head.prev.store(at, Relaxed);
+        }
+        self.head = at;
+        self.len += 1;
+        span.state.store(state as u8, Relaxed);
+    }
+
+    /// Takes the span that was added last.
+    pub fn pop(&mut self) -> Option<&'static Span> {
+        // SAFETY: a list's head is a header or null; headers live for ever.
+        let span = unsafe { self.head.as_ref() }?;
+        self.remove(span);
+        Some(span)
+    }
+
+    /// Takes a span out, which is in this list.
+    pub fn remove(&mut self, span: &'static Span) {
+        let (next, prev) = (span.next.load(Relaxed), span.prev.load(Relaxed));
+        // SAFETY: links are headers or null.
+        unsafe {
+            match prev.as_ref() {
+                Some(p) => p.next.store(next, Relaxed),
+                None => self.head = next,
+            }
+            if let Some(n) = next.as_ref() {
+                n.prev.store(prev, Relaxed);
+            }
+        }
+        self.len -= 1;
+        span.state.store(State::Spare as u8, Relaxed);
+    }
+
+    /// The spans, the one added last first.
+    pub fn iter(&self) -> impl Iterator<Item = &'static Span> + use<> {
+        // SAFETY: as in `pop`.
+        let mut at = unsafe { self.head.as_ref() };
+        core::iter::from_fn(move || {
+            let span = at?;
+            // SAFETY: as in `pop`.
+            at = unsafe { span.next.load(Relaxed).as_ref() };
+            Some(span)
+        })
+    }
+}
+
+impl Default for SpanList {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+const _: () = assert!(PAGE == 1 << PAGE_SHIFT);
