@@ -85,11 +85,9 @@ impl ChunkDensity {
     /// With `pages` more in use. Go: `scavChunkData.alloc`.
     #[must_use]
     pub const fn alloc(self, pages: u32, generation: u32) -> Self {
-        let in_use = self.in_use().saturating_add(pages);
-        let full = in_use >= CHUNK_PAGES;
         self.changed(
-            if full { CHUNK_PAGES } else { in_use },
-            self.has_free() && !full,
+            self.in_use().saturating_add(pages),
+            self.has_free(),
             generation,
         )
     }
@@ -126,7 +124,13 @@ impl ChunkDensity {
         self.in_use() < DENSE_PAGES && last < DENSE_PAGES
     }
 
+    /// The one place where the word is put together, so that its invariant is
+    /// kept here: no more pages than a chunk has, and nothing to release if all of
+    /// them are in use.
     const fn changed(self, in_use: u32, has_free: bool, generation: u32) -> Self {
+        let full = in_use >= CHUNK_PAGES;
+        let in_use = if full { CHUNK_PAGES } else { in_use };
+        let has_free = has_free && !full;
         let last = if self.generation() == generation {
             self.last_in_use()
         } else {

@@ -132,7 +132,8 @@ impl Engine {
         }
     }
 
-    /// What to do next. `goals_met` is [`Goals::met`](crate::Goals::met) now.
+    /// What to do next. A sleep is asked for until it is reported.
+    /// `goals_met` is [`Goals::met`](crate::Goals::met) now.
     /// Go: `run` and the loop of `bgscavenge`.
     pub const fn step(&mut self, goals_met: bool) -> Step {
         if self.turn.worked < TURN && !self.turn.exhausted && !goals_met {
