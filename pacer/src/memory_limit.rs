@@ -24,8 +24,7 @@
 //! [CPU limiter](crate::CpuLimiter) says stop.
 //!
 //! Called by [`Controller`](crate::Controller) whenever the goal is asked for,
-//! since its inputs change all the time. Go 1.22 to 1.27 have the head room of
-//! 3 %; before, it was a flat 1 MiB.
+//! since its inputs change all the time. The head room is that of Go 1.21 to 1.27.
 //!
 //! Go reads the three figures again if they contradict each other
 //! (`heap_free + heap_alloc > mapped_ready`), and would never return if they

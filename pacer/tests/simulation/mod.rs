@@ -70,7 +70,7 @@ pub fn noise(mut stream: Stream, share: f64, seed: u64) -> Stream {
 pub struct Workload {
     pub gc_percent: i32,
     pub memory_limit: i64,
-    /// Bytes allocated per byte of the other rate's unit of CPU time.
+    /// Bytes allocated per unit of CPU time.
     pub alloc_rate: Stream,
     /// Bytes scanned per unit of CPU time; 0 for a collector that scans nothing.
     pub scan_rate: Stream,
