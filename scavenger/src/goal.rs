@@ -125,17 +125,16 @@ impl Goals {
             bytes = ready.saturating_sub(positive(i.memory_limit));
             forced = bytes > 0;
         }
-        if self.gc_percent != u64::MAX {
-            let retained = i.heap_retained.saturating_add(i.growth);
-            let overage = retained.saturating_sub(self.gc_percent);
-            let todo = if i.growth < overage {
-                i.growth
-            } else {
-                overage
-            };
-            if todo > bytes {
-                bytes = todo;
-            }
+        // Without a goal, `gc_percent` is out of reach and there is no overage.
+        let retained = i.heap_retained.saturating_add(i.growth);
+        let overage = retained.saturating_sub(self.gc_percent);
+        let todo = if i.growth < overage {
+            i.growth
+        } else {
+            overage
+        };
+        if todo > bytes {
+            bytes = todo;
         }
         Assist { bytes, forced }
     }
