@@ -1,49 +1,54 @@
-//! goheap: Go's memory manager as a Rust global allocator.
+//! goheap is Go's memory manager for Rust programs.
+//!
+//! ```
+//! #[global_allocator]
+//! static HEAP: goheap::GoHeap = goheap::GoHeap::new();
+//!
+//! fn main() {
+//!     let v = vec![0u8; 1 << 20];
+//!     drop(v); // dead, and waiting for a cycle, as in Go
+//!     goheap::gc();
+//!     let stats = goheap::read_mem_stats();
+//!     assert!(stats.num_gc > 0 && stats.heap_alloc < stats.sys);
+//! }
+//! ```
+//!
+//! Objects live in Go's size classes and spans. A `dealloc` says that an object
+//! is dead; its memory is free once a cycle has closed over it, and cycles come
+//! when the heap has grown by GOGC percent over what was live. A background
+//! scavenger hands idle pages back at Go's pace, and [`read_mem_stats`] reads
+//! Go's figures. Nothing is traced and nothing stops the world.
+//!
+//! # An object's life, and where each step is written
+//! 1. *alloc*: [`Cache::alloc`] takes a free slot out of the calling thread's bin.
+//! 2. *refill*, when the bin is empty: [`Heap::next_word`], [`Heap::take_span`].
+//!    All that Go does "on allocation" happens here, in `slow.rs`.
+//! 3. *free*: [`Cache::log`] writes the address down.
+//! 4. *flush*, when the log is full: [`Heap::flush`].
+//! 5. *cycle*: `cycle.rs` closes the epoch ([`Heap::close_epoch`]), asks the pacer, starts the sweep.
+//! 6. *sweep*: [`Heap::sweep_one`], by whoever meets an unswept span.
+//! 7. *scavenge*: [`Heap::scavenge`], by the background thread, at growth, or at once.
+//!
+//! [`Cache::alloc`]: goheap_allocator::Cache::alloc
+//! [`Cache::log`]: goheap_allocator::Cache::log
+//! [`Heap::next_word`]: goheap_allocator::Heap::next_word
+//! [`Heap::take_span`]: goheap_allocator::Heap::take_span
+//! [`Heap::flush`]: goheap_allocator::Heap::flush
+//! [`Heap::close_epoch`]: goheap_allocator::Heap::close_epoch
+//! [`Heap::sweep_one`]: goheap_allocator::Heap::sweep_one
+//! [`Heap::scavenge`]: goheap_allocator::Heap::scavenge
+
+mod background;
+mod control;
+mod cycle;
+mod global;
+pub mod options;
+mod runtime;
+mod slow;
+mod snapshot;
+mod thread;
+
+pub use control::{free_os_memory, gc, set_gc_percent, set_memory_limit};
+pub use global::GoHeap;
 pub use goheap_stats::{BySize, MemStats};
-
-use std::alloc::{GlobalAlloc, Layout, System};
-
-/// The allocator.
-pub struct GoHeap(());
-
-impl GoHeap {
-    /// The handle of the process's one heap.
-    pub const fn new() -> Self {
-        Self(())
-    }
-}
-
-impl Default for GoHeap {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-// SAFETY: forwards to the system allocator.
-unsafe impl GlobalAlloc for GoHeap {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller's contract is passed on.
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
-        // SAFETY: the caller's contract is passed on.
-        unsafe { System.dealloc(ptr, layout) }
-    }
-}
-
-/// Runs a full cycle and sweeps.
-pub fn gc() {}
-/// Collects, then returns all idle memory to the system.
-pub fn free_os_memory() {}
-/// Sets GOGC; negative turns collection off. Returns the previous value.
-pub fn set_gc_percent(_percent: i32) -> i32 {
-    100
-}
-/// Sets GOMEMLIMIT in bytes; negative only reads. Returns the previous value.
-pub fn set_memory_limit(_bytes: i64) -> i64 {
-    i64::MAX
-}
-/// Reads the counters.
-pub fn read_mem_stats() -> MemStats {
-    unimplemented!()
-}
+pub use snapshot::{read_counts, read_mem_stats};

@@ -13,12 +13,12 @@ use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 /// The order in which locks may be taken: only ascending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rank {
+    /// One cache that threads without their own share.
+    Shared,
     /// Beginning and ending a cycle, and everything the pacer knows.
     Cycle,
     /// The list of all caches.
     Caches,
-    /// One cache that threads without their own share.
-    Shared,
     /// One thread's death log.
     Log,
     /// One size class; several at once only in ascending order of class.
@@ -27,19 +27,22 @@ pub enum Rank {
     Pages,
     /// The heap's own memory.
     Meta,
+    /// The background scavenger's state: held for a step only, with nothing taken inside.
+    Engine,
 }
 
 impl Rank {
     #[cfg(debug_assertions)]
     fn bit(self) -> u32 {
         match self {
-            Rank::Cycle => 0,
-            Rank::Caches => 1,
-            Rank::Shared => 2,
+            Rank::Shared => 0,
+            Rank::Cycle => 1,
+            Rank::Caches => 2,
             Rank::Log => 3,
             Rank::Class(c) => 4 + u32::from(c),
-            Rank::Pages => 126,
-            Rank::Meta => 127,
+            Rank::Pages => 125,
+            Rank::Meta => 126,
+            Rank::Engine => 127,
         }
     }
 }

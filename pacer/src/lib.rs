@@ -36,12 +36,14 @@ mod cons_mark;
 mod controller;
 mod cpu_limiter;
 mod goal;
+mod mark_model;
 mod memory_limit;
 mod sweep_pace;
 mod trigger;
 
 pub use controller::{Config, Controller, CycleWork, Memory};
 pub use cpu_limiter::CpuLimiter;
+pub use mark_model::{MarkModel, Window};
 pub use sweep_pace::SweepPace;
 pub use trigger::Trigger;
 

@@ -15,9 +15,11 @@
 //!
 //! [`Os`] is a trait so that tests can hand the heap an OS that refuses.
 
+mod line;
 mod linux;
 mod process;
 
+pub use line::Line;
 pub use linux::{Futex, Linux, monotonic_ns, stderr_line, wall_clock_ns, yield_now};
 pub use process::{ThreadKey, at_fork, environment, processors, start_thread};
 

@@ -1,0 +1,182 @@
+//! The threads that carry out decisions: one sweeps, ends marks that have lasted
+//! and forces a cycle every two minutes; one scavenges. Each starts on first need.
+//! Where the system refuses a thread, the work is done by allocations alone, as
+//! it is when these threads get no processor.
+
+use crate::cycle::{self, Why};
+use crate::runtime::{HEAP, RUNTIME};
+use core::ffi::c_void;
+use core::fmt::Write;
+use core::sync::atomic::AtomicU8;
+use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use core::time::Duration;
+use goheap_allocator::lock::{Lock, Rank};
+use goheap_allocator::os::{self, Futex, Line};
+use goheap_scavenger::{Engine, Step};
+use goheap_stats::ScavTrace;
+
+/// A background thread: whether it runs, and what wakes it.
+struct Worker {
+    state: AtomicU8,
+    /// Counts wake-ups.
+    calls: Futex,
+}
+
+const ABSENT: u8 = 0;
+const RUNNING: u8 = 1;
+const REFUSED: u8 = 2;
+
+impl Worker {
+    const fn new() -> Self {
+        Self { state: AtomicU8::new(ABSENT), calls: Futex::new(0) }
+    }
+
+    /// Starts the thread if it does not run, and wakes it.
+    fn call(&self, name: &'static core::ffi::CStr, body: extern "C" fn(*mut c_void) -> *mut c_void) {
+        if self.state.load(Relaxed) == ABSENT && self.state.compare_exchange(ABSENT, RUNNING, AcqRel, Relaxed).is_ok() && !os::start_thread(name, body) {
+            self.state.store(REFUSED, Relaxed);
+        }
+        // Release: pairs with Acquire in `calls_so_far`.
+        self.calls.0.fetch_add(1, Release);
+        self.calls.wake(1);
+    }
+
+    fn calls_so_far(&self) -> u32 {
+        self.calls.0.load(Acquire)
+    }
+
+    fn wait_for_more_than(&self, calls: u32, at_most: Option<Duration>) {
+        self.calls.wait(calls, at_most);
+    }
+}
+
+static SWEEPER: Worker = Worker::new();
+static SCAVENGER: Worker = Worker::new();
+static ENGINE: Lock<Engine> = Lock::new(Rank::Engine, Engine::new(1.0));
+
+/// Sets how much of the processors' time the scavenger may take.
+pub fn configure(scavenge_percent: f64) {
+    *ENGINE.lock() = Engine::new(scavenge_percent);
+}
+
+/// In the child of a `fork`, where these threads do not exist: they start again on need.
+pub fn forget_threads() {
+    SWEEPER.state.store(ABSENT, Relaxed);
+    SCAVENGER.state.store(ABSENT, Relaxed);
+}
+
+/// A mark is under way, and must be ended in time.
+pub fn mark_began() {
+    SWEEPER.call(c"goheap-sweep", sweeper);
+}
+
+/// A sweep is under way.
+pub fn sweep_began() {
+    SWEEPER.call(c"goheap-sweep", sweeper);
+}
+
+/// If the sweep has ended, and nobody said so yet: tells the scavenger, which has work now.
+pub fn sweep_may_have_ended() {
+    if !HEAP.progress().is_done() || RUNTIME.sweep_ended.swap(true, AcqRel) {
+        return;
+    }
+    if RUNTIME.scavtrace.load(Relaxed) {
+        print_scavenging(false, 0);
+    }
+    goals_changed();
+}
+
+/// The scavenger's goals may have changed.
+pub fn goals_changed() {
+    if !goals_met() {
+        SCAVENGER.call(c"goheap-scavenge", scavenger);
+    }
+}
+
+fn goals_met() -> bool {
+    let bytes = &HEAP.pages().bytes;
+    RUNTIME.goals.get().met(bytes.in_use.get() + bytes.retained.get(), HEAP.mapped_ready())
+}
+
+/// Spans swept between two looks at whether somebody else wants the processor (Go: `sweepBatchSize`).
+const BATCH: usize = 10;
+
+extern "C" fn sweeper(_: *mut c_void) -> *mut c_void {
+    loop {
+        let calls = SWEEPER.calls_so_far();
+        let start = os::monotonic_ns();
+        let mut swept = 0usize;
+        while HEAP.sweep_one().is_some() {
+            swept += 1;
+            if swept % BATCH == 0 {
+                os::yield_now();
+            }
+        }
+        if swept > 0 {
+            RUNTIME.gc_ns.fetch_add(os::monotonic_ns().saturating_sub(start), Relaxed);
+        }
+        sweep_may_have_ended();
+        let now = os::monotonic_ns();
+        let (deadline, forced_at) = {
+            let collector = RUNTIME.collector.lock();
+            (collector.deadline_ns(), collector.forced_at_ns())
+        };
+        match deadline {
+            Some(at) if at <= now => cycle::see_to(),
+            Some(at) => SWEEPER.wait_for_more_than(calls, Some(Duration::from_nanos(at - now))),
+            None if forced_at <= now => cycle::collect(Why::Periodic),
+            None => SWEEPER.wait_for_more_than(calls, Some(Duration::from_nanos(forced_at - now))),
+        }
+    }
+}
+
+extern "C" fn scavenger(_: *mut c_void) -> *mut c_void {
+    loop {
+        let calls = SCAVENGER.calls_so_far();
+        let step = ENGINE.lock().step(goals_met());
+        match step {
+            Step::Release(bytes) => {
+                let start = os::monotonic_ns();
+                let released = HEAP.scavenge(usize::try_from(bytes).unwrap_or(usize::MAX), false, || false);
+                HEAP.pages().released_in_background.add(released);
+                ENGINE.lock().released(released as u64, os::monotonic_ns().saturating_sub(start));
+            }
+            Step::Sleep(ns) => {
+                let start = os::monotonic_ns();
+                SCAVENGER.wait_for_more_than(calls, Some(Duration::from_nanos(ns)));
+                let slept = os::monotonic_ns().saturating_sub(start);
+                ENGINE.lock().slept(slept, RUNTIME.processors.load(Relaxed));
+            }
+            Step::Park => SCAVENGER.wait_for_more_than(calls, None),
+        }
+    }
+}
+
+/// Prints what was released since the last such line (Go: `printScavTrace`).
+pub fn print_scavenging(forced: bool, released: u64) {
+    let pages = HEAP.pages();
+    let retained = pages.bytes.in_use.get() + pages.bytes.retained.get();
+    let (background, at_once) =
+        if forced { (0, released) } else { (pages.released_in_background.take(), pages.released_at_once.take()) };
+    print_line(format_args!(
+        "{}",
+        ScavTrace {
+            released_background: background,
+            released_eager: at_once,
+            released_now: pages.bytes.released.get(),
+            heap_inuse: pages.bytes.in_use.get(),
+            heap_retained: retained,
+            forced,
+            controller_reset: !forced && ENGINE.lock().controller_reset(),
+        }
+    ));
+}
+
+/// Prints one line on standard error, without allocating.
+pub fn print_line(what: core::fmt::Arguments<'_>) {
+    let mut line = Line::new();
+    // Writing to a line cannot fail: it cuts what does not fit.
+    let _ = writeln!(line, "{what}");
+    os::stderr_line(line.text());
+}
+

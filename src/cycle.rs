@@ -1,0 +1,388 @@
+//! A cycle's phases, and the decisions that go with them.
+//!
+//! ```text
+//!            trigger                  the mark would be over
+//!   sweeping ───────▶ marking ───────────────────────────────▶ sweeping …
+//! ```
+//! Go marks while the program runs: what dies after the mark began stays, and
+//! what is allocated meanwhile is live. Nothing is marked here, but the time is
+//! modelled: a cycle *begins* at the trigger, where the epoch of deaths closes,
+//! and *ends* when the program has allocated what Go's would have during its mark
+//! ([`goheap_pacer::MarkModel`]), or after the time that it would have taken. Then
+//! the live heap is known, the pacer sets the next goal, and the sweep starts.
+//! A forced cycle does both at once: who asks for it waits, and allocates nothing.
+//!
+//! All of it happens under the collector's lock, in whichever thread comes by.
+//! It costs the threads' logs, not the heap, and stops nobody.
+
+use crate::background;
+use crate::options::Options;
+use crate::runtime::{HEAP, RUNTIME, Runtime};
+use core::sync::atomic::Ordering::Relaxed;
+use goheap_allocator::os;
+use goheap_allocator::span::Tag;
+use goheap_pacer::{Config, Controller, CpuLimiter, CycleWork, MarkModel, Memory, SweepPace};
+use goheap_scavenger::{GoalInputs, Goals};
+use goheap_stats::{GcTrace, PhaseClock, PhaseCpu};
+
+/// Pauses kept, as in Go.
+const PAUSES: usize = 256;
+
+/// Why a cycle runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// The program asked.
+    Forced,
+    /// Two minutes went by without one.
+    Periodic,
+}
+
+/// A mark under way.
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    condemned: Tag,
+    /// Bytes that died before the mark began.
+    dead: u64,
+    heap_at_start: u64,
+    /// It is over when so much is live …
+    ends_at: u64,
+    /// … or at this time of the monotonic clock.
+    deadline_ns: u64,
+    /// When the sweep was finished for it, and when it began.
+    began_ns: u64,
+    marking_ns: u64,
+    forced: bool,
+}
+
+/// What a program has seen of collection.
+#[derive(Clone, Debug)]
+pub struct History {
+    /// Cycles completed.
+    pub cycles: u32,
+    /// Of these, forced by the program.
+    pub forced: u32,
+    /// Nanoseconds that threads were held up by cycles, the last ones.
+    pub pauses_ns: [u64; PAUSES],
+    /// When these ended, on the wall clock.
+    pub pause_ends_ns: [u64; PAUSES],
+    /// All of them together.
+    pub pause_total_ns: u64,
+    /// When the last cycle ended, on the wall clock; 0 before there was one.
+    pub last_ns: u64,
+}
+
+/// Begins and ends cycles.
+pub struct Collector {
+    controller: Controller,
+    limiter: CpuLimiter,
+    model: MarkModel,
+    mark: Option<Mark>,
+    /// Bytes in spans when the last cycle ended.
+    last_in_use: u64,
+    /// When the last cycle ended, on the monotonic clock.
+    last_end_ns: u64,
+    history: History,
+    gctrace: bool,
+}
+
+impl Collector {
+    /// As Go starts: GOGC=100, no limit. [`Collector::start`] sets what the environment says.
+    pub const fn new() -> Self {
+        Self {
+            controller: Controller::new(Config { gc_percent: 100, memory_limit: i64::MAX, least_heap: 4 << 20 }),
+            limiter: CpuLimiter::new(1),
+            model: MarkModel::GO,
+            mark: None,
+            last_in_use: 0,
+            last_end_ns: 0,
+            history: History {
+                cycles: 0,
+                forced: 0,
+                pauses_ns: [0; PAUSES],
+                pause_ends_ns: [0; PAUSES],
+                pause_total_ns: 0,
+                last_ns: 0,
+            },
+            gctrace: false,
+        }
+    }
+
+    /// Sets what the environment says.
+    pub fn start(&mut self, runtime: &Runtime, options: &Options) {
+        self.controller = Controller::new(Config {
+            gc_percent: options.gc_percent,
+            memory_limit: options.memory_limit,
+            least_heap: options.least_heap,
+        });
+        self.limiter.set_procs(runtime.processors.load(Relaxed));
+        self.last_end_ns = runtime.started_ns.load(Relaxed);
+        self.gctrace = options.gctrace;
+        self.controller.commit(0, true);
+        self.publish(runtime, true);
+    }
+
+    /// What the program has seen.
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// The heap size at which the cycle to come should be over, in bytes.
+    pub fn goal(&self) -> u64 {
+        self.controller.goal(memory())
+    }
+
+    /// Sets GOGC; returns the old one.
+    pub fn set_gc_percent(&mut self, percent: i32) -> i32 {
+        let old = self.controller.set_gc_percent(percent);
+        self.commit();
+        if percent < 0 && self.mark.is_some() {
+            // As in Go: who turns collection off does not find a cycle running afterwards.
+            self.end(os::monotonic_ns());
+        }
+        old
+    }
+
+    /// Sets the memory limit unless `bytes` is negative; returns the old one.
+    pub fn set_memory_limit(&mut self, bytes: i64) -> i64 {
+        let old = self.controller.set_memory_limit(bytes);
+        if bytes >= 0 && bytes != old {
+            self.commit();
+        }
+        old
+    }
+
+    /// When the mark under way is over, on the monotonic clock.
+    pub fn deadline_ns(&self) -> Option<u64> {
+        self.mark.map(|m| m.deadline_ns)
+    }
+
+    /// When the next cycle is forced if there is none before, on the monotonic clock.
+    /// Never while collection is off, as in Go.
+    pub fn forced_at_ns(&self) -> u64 {
+        if self.controller.gc_percent() < 0 {
+            return u64::MAX;
+        }
+        self.last_end_ns.saturating_add(RUNTIME.forced_period_ns.load(Relaxed))
+    }
+
+    /// Begins a cycle if one is due, ends one that has lasted.
+    fn see_to(&mut self, now: u64) {
+        let live = HEAP.live().get();
+        match self.mark {
+            Some(m) if live >= m.ends_at || now >= m.deadline_ns => self.end(now),
+            Some(_) => {}
+            None => {
+                self.feed_limiter(now);
+                if live >= self.controller.trigger(memory()).trigger && HEAP.progress().is_done() {
+                    self.begin(now, false);
+                }
+            }
+        }
+    }
+
+    /// Closes the epoch: what is dead now is what this cycle frees.
+    fn begin(&mut self, now: u64, forced: bool) {
+        let (condemned, dead) = HEAP.close_epoch();
+        let live = HEAP.live().get();
+        self.controller.start_cycle(live);
+        let goal = self.controller.goal(memory());
+        let marked = HEAP.allocated_bytes().saturating_sub(dead);
+        let window = self.model.window(live, goal, marked);
+        let marking = os::monotonic_ns();
+        self.mark = Some(Mark {
+            condemned,
+            dead,
+            heap_at_start: live,
+            ends_at: live.saturating_add(window.bytes),
+            deadline_ns: marking.saturating_add(window.ns),
+            began_ns: now,
+            marking_ns: marking,
+            forced,
+        });
+        RUNTIME.attention.store(live.saturating_add(window.bytes), Relaxed);
+        self.pause(marking.saturating_sub(now), 0);
+        if !forced {
+            background::mark_began();
+        }
+    }
+
+    /// Counts the live heap, sets the next goals, and starts the sweep.
+    fn end(&mut self, now: u64) {
+        let Some(mark) = self.mark.take() else { return };
+        let runtime = &RUNTIME;
+        let live = HEAP.live().get();
+        let marked = HEAP.allocated_bytes().saturating_sub(mark.dead);
+        let work = self.model.work(mark.heap_at_start, live, marked);
+        let goal = self.controller.goal(memory());
+        self.controller.end_cycle(memory(), work);
+        self.controller.reset_live(marked, work.scan_work);
+        HEAP.live().set(marked);
+        runtime.sweep_ended.store(false, Relaxed);
+        HEAP.start_sweep(mark.condemned);
+        self.last_in_use = HEAP.pages().bytes.in_use.get();
+        self.history.cycles = self.history.cycles.wrapping_add(1);
+        self.history.forced = self.history.forced.wrapping_add(u32::from(mark.forced));
+        HEAP.pages().next_generation();
+        self.commit();
+        let end = os::monotonic_ns();
+        self.last_end_ns = end;
+        self.limiter.pause(end);
+        self.pause(end.saturating_sub(now), os::wall_clock_ns());
+        if self.gctrace {
+            self.trace(&mark, goal, live, marked, now, end);
+        }
+        background::sweep_began();
+    }
+
+    /// Adds time that a thread was held up; the second half of a cycle's ends the record.
+    fn pause(&mut self, ns: u64, ended_ns: u64) {
+        let h = &mut self.history;
+        let ended = ended_ns != 0;
+        let slot = (h.cycles.wrapping_sub(u32::from(ended)) as usize) % PAUSES;
+        h.pauses_ns[slot] = if ended { h.pauses_ns[slot] + ns } else { ns };
+        h.pause_total_ns += ns;
+        RUNTIME.gc_ns.fetch_add(ns, Relaxed);
+        if ended {
+            h.pause_ends_ns[slot] = ended_ns;
+            h.last_ns = ended_ns;
+        }
+    }
+
+    fn feed_limiter(&mut self, now: u64) {
+        if self.limiter.needs_update(now) {
+            self.limiter.update(now, self.mark.is_some(), RUNTIME.assist_ns.swap(0, Relaxed), 0);
+            RUNTIME.limiting.store(self.limiter.limiting(), Relaxed);
+        }
+    }
+
+    /// Recomputes everything that follows from the controller (Go: `gcControllerCommit`).
+    fn commit(&mut self) {
+        let done = HEAP.progress().is_done();
+        self.controller.commit(HEAP.live().get(), done);
+        self.publish(&RUNTIME, done);
+    }
+
+    fn publish(&mut self, runtime: &Runtime, sweep_done: bool) {
+        let memory = memory();
+        let due = self.controller.trigger(memory);
+        let limit = self.controller.memory_limit();
+        runtime.memory_limit.store(limit, Relaxed);
+        runtime.limited.store(limit != i64::MAX, Relaxed);
+        runtime.attention.store(self.mark.map_or(due.trigger, |m| m.ends_at), Relaxed);
+        let progress = HEAP.progress();
+        runtime.debt.publish(if sweep_done {
+            SweepPace::DONE
+        } else {
+            SweepPace::plan(due.trigger, HEAP.live().get(), progress.pages_swept(), progress.pages_in_use())
+        });
+        let bytes = &HEAP.pages().bytes;
+        runtime.goals.publish(Goals::compute(&GoalInputs {
+            memory_limit: limit,
+            mapped_ready: memory.mapped_ready,
+            heap_goal: due.goal,
+            last_heap_goal: self.controller.last_heap_goal(),
+            last_heap_in_use: self.last_in_use,
+            heap_retained: bytes.in_use.get() + bytes.retained.get(),
+            physical_page: runtime.physical_page.load(Relaxed),
+            retain_percent: runtime.retain_percent.load(Relaxed),
+        }));
+    }
+
+    fn trace(&self, mark: &Mark, goal: u64, live: u64, marked: u64, ending: u64, end: u64) {
+        let start = RUNTIME.started_ns.load(Relaxed);
+        let clock = PhaseClock {
+            sweep_termination_ns: mark.marking_ns.saturating_sub(mark.began_ns),
+            mark_ns: ending.saturating_sub(mark.marking_ns),
+            mark_termination_ns: end.saturating_sub(ending),
+        };
+        background::print_line(format_args!(
+            "{}",
+            GcTrace {
+                number: self.history.cycles,
+                since_start_ns: mark.began_ns.saturating_sub(start),
+                cpu_fraction: gc_cpu_fraction(end),
+                clock,
+                cpu: PhaseCpu {
+                    sweep_termination_ns: clock.sweep_termination_ns,
+                    assist_ns: 0,
+                    background_ns: 0,
+                    idle_ns: 0,
+                    mark_termination_ns: clock.mark_termination_ns,
+                },
+                heap_at_start: mark.heap_at_start,
+                heap_at_end: live,
+                heap_marked: marked,
+                heap_goal: goal,
+                stacks: 0,
+                globals: 0,
+                processors: RUNTIME.processors.load(Relaxed),
+                forced: mark.forced,
+            }
+        ));
+    }
+}
+
+/// The share of all processors' time since the start that collecting took.
+pub fn gc_cpu_fraction(now_ns: u64) -> f64 {
+    let elapsed = now_ns.saturating_sub(RUNTIME.started_ns.load(Relaxed)).max(1) as f64;
+    RUNTIME.gc_ns.load(Relaxed) as f64 / (elapsed * f64::from(RUNTIME.processors.load(Relaxed)))
+}
+
+fn memory() -> Memory {
+    let bytes = &HEAP.pages().bytes;
+    Memory {
+        heap_free: bytes.retained.get(),
+        // What sweeps have not freed; spans in caches count whole, as in `live`.
+        heap_alloc: HEAP.allocated_bytes(),
+        mapped_ready: HEAP.mapped_ready(),
+    }
+}
+
+/// Begins or ends a cycle if it is time to.
+pub fn see_to() {
+    // Whatever the last sweep left is swept before the next epoch closes.
+    let due = HEAP.live().get() >= RUNTIME.attention.load(Relaxed);
+    if due && !HEAP.progress().is_done() {
+        finish_sweep();
+    }
+    RUNTIME.collector.lock().see_to(os::monotonic_ns());
+}
+
+/// Runs a whole cycle, sweep included; what is dead when this is called is free when it returns.
+pub fn collect(why: Why) {
+    loop {
+        finish_sweep();
+        let mut collector = RUNTIME.collector.lock();
+        let now = os::monotonic_ns();
+        if collector.mark.is_some() {
+            collector.end(now);
+            continue;
+        }
+        if !HEAP.progress().is_done() {
+            continue;
+        }
+        if why == Why::Periodic && now < collector.forced_at_ns() {
+            return;
+        }
+        collector.begin(now, why == Why::Forced);
+        collector.end(os::monotonic_ns());
+        break;
+    }
+    finish_sweep();
+}
+
+/// Sweeps until every span is swept.
+pub fn finish_sweep() {
+    let start = os::monotonic_ns();
+    while HEAP.sweep_one().is_some() {}
+    while !HEAP.progress().is_done() {
+        // Another thread is at its last span.
+        os::yield_now();
+        while HEAP.sweep_one().is_some() {}
+    }
+    RUNTIME.gc_ns.fetch_add(os::monotonic_ns().saturating_sub(start), Relaxed);
+    background::sweep_may_have_ended();
+}
+
+/// For the model's figures in [`CycleWork`].
+const _: fn(&MarkModel, u64, u64, u64) -> CycleWork = MarkModel::work;

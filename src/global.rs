@@ -1,0 +1,68 @@
+//! The fast paths, and the `GlobalAlloc` that they make. No policy here.
+
+use crate::{slow, thread};
+use goheap_allocator::SizeClass;
+use std::alloc::{GlobalAlloc, Layout};
+
+/// The process's one heap. All values of this type are handles to it.
+///
+/// ```no_run
+/// #[global_allocator]
+/// static HEAP: goheap::GoHeap = goheap::GoHeap::new();
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct GoHeap(());
+
+impl GoHeap {
+    /// A handle. Costs nothing, and starts nothing.
+    pub const fn new() -> Self {
+        Self(())
+    }
+}
+
+// SAFETY: blocks come from spans: they overlap nothing, are at least as large and as aligned as
+// their class was chosen for, and stay as they are until freed. Nothing here unwinds.
+unsafe impl GlobalAlloc for GoHeap {
+    #[inline]
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let Some(class) = SizeClass::fitting(layout.size(), layout.align()) else {
+            return slow::alloc_large(layout.size(), layout.align(), false);
+        };
+        if let Some(cache) = thread::cache() {
+            // SAFETY: the calling thread's cache.
+            let at = unsafe { cache.alloc(class) };
+            if !at.is_null() {
+                return at;
+            }
+        }
+        slow::alloc(class)
+    }
+
+    #[inline]
+    unsafe fn dealloc(&self, at: *mut u8, _layout: Layout) {
+        // SAFETY: the calling thread's cache; a full log is flushed at once.
+        match thread::cache() {
+            Some(cache) if unsafe { !cache.log(at.expose_provenance()) } => {}
+            Some(cache) => slow::flush(cache),
+            None => slow::free(at.expose_provenance()),
+        }
+    }
+
+    #[inline]
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        match SizeClass::fitting(layout.size(), layout.align()) {
+            Some(class) => slow::alloc_zeroed(class, layout.size()),
+            None => slow::alloc_large(layout.size(), layout.align(), true),
+        }
+    }
+
+    #[inline]
+    unsafe fn realloc(&self, at: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        let (old, new) = (SizeClass::fitting(layout.size(), layout.align()), SizeClass::fitting(new_size, layout.align()));
+        if old.is_some() && old == new {
+            return at;
+        }
+        // SAFETY: the caller's contract is passed on.
+        unsafe { slow::realloc(at, layout, new_size) }
+    }
+}

@@ -1,0 +1,313 @@
+//! The knobs: one table that the parser, `--help` and the README are made from.
+//!
+//! Read once, from the environment, before the first allocation returns; nothing
+//! here allocates. A bad value costs one line on standard error, and its default holds.
+
+use core::ffi::CStr;
+use core::fmt::Write;
+use goheap_allocator::os::{self, Line};
+
+/// One knob.
+#[derive(Clone, Copy, Debug)]
+pub struct Knob {
+    /// The environment variable, or `GODEBUG=name` for a setting inside that variable.
+    pub name: &'static str,
+    /// What a value looks like.
+    pub takes: &'static str,
+    /// What holds without one.
+    pub default: &'static str,
+    /// What it does.
+    pub does: &'static str,
+    /// What Go calls it; empty where Go has it built in.
+    pub go: &'static str,
+    variable: &'static CStr,
+    set: fn(&mut Options, &[u8]) -> bool,
+}
+
+/// What the environment says, in the units that its users need.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Options {
+    /// Percent; negative: off.
+    pub gc_percent: i32,
+    /// Bytes; [`i64::MAX`]: none.
+    pub memory_limit: i64,
+    /// A line for each cycle.
+    pub gctrace: bool,
+    /// A line for each sweep's end and each forced release.
+    pub scavtrace: bool,
+    /// `MADV_FREE` instead of `MADV_DONTNEED`.
+    pub madv_free: bool,
+    /// No transparent huge pages in the heap.
+    pub disable_thp: bool,
+    /// Bytes at GOGC=100.
+    pub least_heap: u64,
+    /// Percent kept beyond the scavenger's goal.
+    pub retain_percent: u64,
+    /// Percent of all processors' time.
+    pub scavenge_percent: f64,
+    /// Nanoseconds.
+    pub forced_period_ns: u64,
+    /// Frees take effect when a death log is flushed, not at a cycle.
+    pub eager: bool,
+}
+
+/// All knobs.
+pub const KNOBS: &[Knob] = &[
+    Knob {
+        name: "GOGC",
+        takes: "percent from 0 to 2147483647, or off",
+        default: "100",
+        does: "A cycle comes when the heap has grown by this much over what was live after the last one. Lower: less garbage, more cycles.",
+        go: "GOGC, debug.SetGCPercent",
+        variable: c"GOGC",
+        set: |o, v| set(&mut o.gc_percent, if v == b"off" { Some(-1) } else { whole(v).and_then(|n| i32::try_from(n).ok()) }),
+    },
+    Knob {
+        name: "GOMEMLIMIT",
+        takes: "bytes with B, KiB, MiB, GiB or TiB behind them or nothing, or off",
+        default: "off",
+        does: "Memory in use above which cycles come earlier and idle memory goes back. A soft limit.",
+        go: "GOMEMLIMIT, debug.SetMemoryLimit",
+        variable: c"GOMEMLIMIT",
+        set: |o, v| set(&mut o.memory_limit, if v == b"off" { Some(i64::MAX) } else { bytes(v).and_then(|n| i64::try_from(n).ok()) }),
+    },
+    Knob {
+        name: "GODEBUG=gctrace",
+        takes: "0 or 1",
+        default: "0",
+        does: "Prints a line on standard error for each cycle, as Go's.",
+        go: "the same",
+        variable: c"GODEBUG",
+        set: |o, v| set(&mut o.gctrace, flag(v)),
+    },
+    Knob {
+        name: "GODEBUG=scavtrace",
+        takes: "0 or 1",
+        default: "0",
+        does: "Prints a line on standard error when a sweep ends and when memory is returned on request: what went back to the system.",
+        go: "the same",
+        variable: c"GODEBUG",
+        set: |o, v| set(&mut o.scavtrace, flag(v)),
+    },
+    Knob {
+        name: "GODEBUG=madvdontneed",
+        takes: "0 or 1",
+        default: "1",
+        does: "0 returns memory by MADV_FREE: cheaper, but it counts as RSS until the kernel takes it.",
+        go: "the same",
+        variable: c"GODEBUG",
+        set: |o, v| set(&mut o.madv_free, flag(v).map(|f| !f)),
+    },
+    Knob {
+        name: "GODEBUG=disablethp",
+        takes: "0 or 1",
+        default: "0",
+        does: "1 keeps transparent huge pages out of the heap.",
+        go: "the same",
+        variable: c"GODEBUG",
+        set: |o, v| set(&mut o.disable_thp, flag(v)),
+    },
+    Knob {
+        name: "GOHEAP_LEAST_HEAP",
+        takes: "bytes with B, KiB, MiB, GiB or TiB behind them or nothing",
+        default: "4MiB",
+        does: "The goal is never below this, at GOGC=100; it scales with GOGC.",
+        go: "defaultHeapMinimum (mgcpacer.go)",
+        variable: c"GOHEAP_LEAST_HEAP",
+        set: |o, v| set(&mut o.least_heap, bytes(v)),
+    },
+    Knob {
+        name: "GOHEAP_RETAIN_PERCENT",
+        takes: "percent from 0 to 10000",
+        default: "10",
+        does: "The background scavenger keeps this much more than the heap is expected to need.",
+        go: "retainExtraPercent (mgcscavenge.go)",
+        variable: c"GOHEAP_RETAIN_PERCENT",
+        set: |o, v| set(&mut o.retain_percent, whole(v).filter(|&n| n <= 10_000)),
+    },
+    Knob {
+        name: "GOHEAP_SCAVENGE_PERCENT",
+        takes: "percent from 0.01 to 100, a decimal fraction",
+        default: "1",
+        does: "The share of all processors' time that the background scavenger may take.",
+        go: "scavengePercent (mgcscavenge.go)",
+        variable: c"GOHEAP_SCAVENGE_PERCENT",
+        set: |o, v| set(&mut o.scavenge_percent, decimal(v).filter(|p| (0.01..=100.0).contains(p))),
+    },
+    Knob {
+        name: "GOHEAP_FORCED_CYCLE_PERIOD",
+        takes: "seconds from 0.001 to 1000000000, a decimal fraction, or off",
+        default: "120",
+        does: "A cycle is forced when there was none for this long.",
+        go: "forcegcperiod (proc.go)",
+        variable: c"GOHEAP_FORCED_CYCLE_PERIOD",
+        set: |o, v| {
+            let seconds = decimal(v).filter(|s| (0.001..=1e9).contains(s)).map(|s| (s * 1e9) as u64);
+            set(&mut o.forced_period_ns, if v == b"off" { Some(u64::MAX) } else { seconds })
+        },
+    },
+    Knob {
+        name: "GOHEAP_RECLAIM",
+        takes: "cycle or eager",
+        default: "cycle",
+        does: "eager frees at once what cycle leaves for the next collection: tells Go's lag from fragmentation.",
+        go: "",
+        variable: c"GOHEAP_RECLAIM",
+        set: |o, v| {
+            set(&mut o.eager, match v {
+                b"eager" => Some(true),
+                b"cycle" => Some(false),
+                _ => None,
+            })
+        },
+    },
+];
+
+impl Options {
+    /// What holds if the environment says nothing.
+    pub const DEFAULT: Self = Self {
+        gc_percent: 100,
+        memory_limit: i64::MAX,
+        gctrace: false,
+        scavtrace: false,
+        madv_free: false,
+        disable_thp: false,
+        least_heap: 4 << 20,
+        retain_percent: 10,
+        scavenge_percent: 1.0,
+        forced_period_ns: 120_000_000_000,
+        eager: false,
+    };
+
+    /// What the environment says. Complains on standard error about values that it cannot take.
+    pub fn from_environment() -> Self {
+        Self::from_lookup(os::environment, |line| os::stderr_line(line))
+    }
+
+    fn from_lookup<'a>(find: impl Fn(&CStr) -> Option<&'a [u8]>, mut complain: impl FnMut(&[u8])) -> Self {
+        let mut options = Self::DEFAULT;
+        for knob in KNOBS {
+            let Some(text) = find(knob.variable) else { continue };
+            let value = match knob.name.split_once('=') {
+                Some((_, setting)) => last_setting(text, setting.as_bytes()),
+                None => Some(text).filter(|t| !t.is_empty()),
+            };
+            let Some(value) = value else { continue };
+            if !(knob.set)(&mut options, value) {
+                let mut line = Line::new();
+                let shown = core::str::from_utf8(&value[..value.len().min(64)]).unwrap_or("(not text)");
+                let separator = if knob.name.contains('=') { ':' } else { '=' };
+                // Writing to a line cannot fail: it cuts what does not fit.
+                let _ = writeln!(line, "goheap: {}{separator}{shown} is not understood: it takes {}; using {}", knob.name, knob.takes, knob.default);
+                complain(line.text());
+            }
+        }
+        options
+    }
+}
+
+/// The value of `name` in a list like `a=1,b=2`; the last one counts, as in Go.
+fn last_setting<'a>(list: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    list.split(|&c| c == b',').rev().find_map(|item| item.strip_prefix(name)?.strip_prefix(b"="))
+}
+
+fn set<T>(field: &mut T, value: Option<T>) -> bool {
+    match value {
+        Some(v) => {
+            *field = v;
+            true
+        }
+        None => false,
+    }
+}
+
+fn flag(text: &[u8]) -> Option<bool> {
+    match text {
+        b"0" => Some(false),
+        b"1" => Some(true),
+        _ => None,
+    }
+}
+
+fn whole(text: &[u8]) -> Option<u64> {
+    if text.is_empty() {
+        return None;
+    }
+    text.iter().try_fold(0u64, |n, &c| {
+        let digit = c.is_ascii_digit().then(|| u64::from(c - b'0'))?;
+        n.checked_mul(10)?.checked_add(digit)
+    })
+}
+
+fn decimal(text: &[u8]) -> Option<f64> {
+    let plain = text.iter().all(|c| c.is_ascii_digit() || *c == b'.');
+    core::str::from_utf8(text).ok().filter(|_| plain)?.parse().ok()
+}
+
+/// Go's byte counts: digits, and B, KiB, MiB, GiB or TiB or nothing (Go: `parseByteCount`).
+fn bytes(text: &[u8]) -> Option<u64> {
+    let digits = text.iter().take_while(|c| c.is_ascii_digit()).count();
+    let (number, unit) = text.split_at(digits);
+    let scale = match unit {
+        b"" | b"B" => 0,
+        b"KiB" => 10,
+        b"MiB" => 20,
+        b"GiB" => 30,
+        b"TiB" => 40,
+        _ => return None,
+    };
+    whole(number)?.checked_mul(1 << scale)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(environment: &[(&str, &'static str)]) -> (Options, Vec<String>) {
+        let mut said = vec![];
+        let find = |name: &CStr| environment.iter().find(|e| e.0.as_bytes() == name.to_bytes()).map(|e| e.1.as_bytes());
+        let options = Options::from_lookup(find, |line| said.push(String::from_utf8(line.to_vec()).unwrap()));
+        (options, said)
+    }
+
+    #[test]
+    fn gos_syntax_is_taken() {
+        let (o, said) = parse(&[("GOGC", "50"), ("GOMEMLIMIT", "512MiB"), ("GODEBUG", "gctrace=0,madvdontneed=0,foo=bar,gctrace=1")]);
+        assert_eq!(said, [""; 0]);
+        assert_eq!((o.gc_percent, o.memory_limit, o.gctrace, o.madv_free), (50, 512 << 20, true, true));
+        let (o, _) = parse(&[("GOGC", "off"), ("GOMEMLIMIT", "off")]);
+        assert_eq!((o.gc_percent, o.memory_limit), (-1, i64::MAX));
+        for (text, n) in [("7", 7), ("7B", 7), ("2KiB", 2 << 10), ("3GiB", 3 << 30), ("1TiB", 1 << 40), ("0", 0)] {
+            assert_eq!(bytes(text.as_bytes()), Some(n));
+        }
+    }
+
+    #[test]
+    fn a_bad_value_is_named_and_the_default_holds() {
+        for (name, bad) in [
+            ("GOGC", "lots"), ("GOGC", "-1"), ("GOGC", "99999999999"), ("GOMEMLIMIT", "2GB"), ("GOMEMLIMIT", "1.5GiB"), ("GOMEMLIMIT", "MiB"),
+            ("GOMEMLIMIT", "99999999TiB"), ("GOMEMLIMIT", "-5"), ("GODEBUG", "gctrace=yes"), ("GOHEAP_RECLAIM", "never"),
+            ("GOHEAP_SCAVENGE_PERCENT", "NaN"), ("GOHEAP_SCAVENGE_PERCENT", "0"), ("GOHEAP_RETAIN_PERCENT", "10%"), ("GOHEAP_FORCED_CYCLE_PERIOD", "2m"),
+        ] {
+            let (o, said) = parse(&[(name, bad)]);
+            assert_eq!(o, Options::DEFAULT, "{name}={bad}");
+            let value = bad.strip_prefix("gctrace=").unwrap_or(bad);
+            assert!(said.len() == 1 && said[0].contains(name) && said[0].contains(value) && said[0].contains("takes"), "{said:?}");
+            assert!(said[0].ends_with('\n') && said[0].matches('\n').count() == 1);
+        }
+    }
+
+    #[test]
+    fn an_empty_variable_says_nothing() {
+        assert_eq!(parse(&[("GOGC", ""), ("GOMEMLIMIT", ""), ("GODEBUG", "")]), (Options::DEFAULT, vec![]));
+    }
+
+    #[test]
+    fn the_defaults_shown_are_the_defaults_that_hold() {
+        for knob in KNOBS {
+            let mut o = Options::DEFAULT;
+            assert!((knob.set)(&mut o, knob.default.as_bytes()), "{}", knob.name);
+            assert_eq!(o, Options::DEFAULT, "{}", knob.name);
+        }
+    }
+}

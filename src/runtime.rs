@@ -1,0 +1,194 @@
+//! Static wiring: the one heap of the process, the state above it, and how it starts.
+//!
+//! Everything is made at compile time, and starts on the first allocation that
+//! finds no cache: the environment is read, `fork` is watched. Background threads
+//! start later, when there is something to do for them.
+
+use crate::background;
+use crate::cycle::Collector;
+use crate::options::Options;
+use crate::thread;
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64};
+use goheap_allocator::lock::{Lock, Rank};
+use goheap_allocator::os::{self, Advice, Linux};
+use goheap_allocator::Heap;
+use goheap_pacer::SweepPace;
+use goheap_scavenger::Goals;
+
+/// The process's heap.
+pub static HEAP: Heap<Linux> = Heap::new(Linux);
+/// What stands above it.
+pub static RUNTIME: Runtime = Runtime::new();
+
+/// What the slow paths look at, and the collector behind its lock.
+pub struct Runtime {
+    state: AtomicU8,
+    /// Begins and ends cycles.
+    pub collector: Lock<Collector>,
+    /// Heap live bytes at which an allocation must see the collector.
+    pub attention: AtomicU64,
+    /// Whether a memory limit is set: then what is due changes with every allocation.
+    pub limited: AtomicBool,
+    /// The memory limit, for allocations.
+    pub memory_limit: AtomicI64,
+    /// Whether the CPU limiter is on.
+    pub limiting: AtomicBool,
+    /// What the sweep owes, as published by the collector.
+    pub debt: Debt,
+    /// What the scavenger is to keep.
+    pub goals: PublishedGoals,
+    /// Nanoseconds that allocations spent scavenging since the limiter last heard of it.
+    pub assist_ns: AtomicU64,
+    /// Nanoseconds spent collecting and sweeping since the start.
+    pub gc_ns: AtomicU64,
+    /// Set when sweeping ends, until the scavenger was told.
+    pub sweep_ended: AtomicBool,
+    /// Monotonic clock at the start.
+    pub started_ns: AtomicU64,
+    /// Processors at the start.
+    pub processors: AtomicU32,
+    /// The physical page, bytes.
+    pub physical_page: AtomicU64,
+    /// Percent that the scavenger keeps beyond its goal.
+    pub retain_percent: AtomicU64,
+    /// Nanoseconds without a cycle before one is forced.
+    pub forced_period_ns: AtomicU64,
+    /// `GODEBUG=scavtrace=1`.
+    pub scavtrace: AtomicBool,
+}
+
+const NEW: u8 = 0;
+const STARTING: u8 = 1;
+const RUNNING: u8 = 2;
+
+impl Runtime {
+    const fn new() -> Self {
+        Self {
+            state: AtomicU8::new(NEW),
+            collector: Lock::new(Rank::Cycle, Collector::new()),
+            attention: AtomicU64::new(u64::MAX),
+            limited: AtomicBool::new(false),
+            memory_limit: AtomicI64::new(i64::MAX),
+            limiting: AtomicBool::new(false),
+            debt: Debt::none(),
+            goals: PublishedGoals::none(),
+            assist_ns: AtomicU64::new(0),
+            gc_ns: AtomicU64::new(0),
+            sweep_ended: AtomicBool::new(false),
+            started_ns: AtomicU64::new(0),
+            processors: AtomicU32::new(1),
+            physical_page: AtomicU64::new(4096),
+            retain_percent: AtomicU64::new(10),
+            forced_period_ns: AtomicU64::new(120_000_000_000),
+            scavtrace: AtomicBool::new(false),
+        }
+    }
+
+    /// Makes sure that everything is set up. Cheap once it is.
+    pub fn start(&self) {
+        if self.state.load(Acquire) == RUNNING {
+            return;
+        }
+        if self.state.compare_exchange(NEW, STARTING, Acquire, Relaxed).is_err() {
+            // Another thread is at it; it needs microseconds and waits for nobody.
+            while self.state.load(Acquire) != RUNNING {
+                os::yield_now();
+            }
+            return;
+        }
+        let options = Options::from_environment();
+        self.started_ns.store(os::monotonic_ns(), Relaxed);
+        self.processors.store(os::processors(), Relaxed);
+        self.physical_page.store(os::Os::physical_page(&Linux) as u64, Relaxed);
+        self.retain_percent.store(options.retain_percent, Relaxed);
+        self.forced_period_ns.store(options.forced_period_ns, Relaxed);
+        self.scavtrace.store(options.scavtrace, Relaxed);
+        HEAP.set_eager(options.eager);
+        HEAP.pages().configure(if options.madv_free { Advice::Free } else { Advice::DontNeed }, options.disable_thp);
+        background::configure(options.scavenge_percent);
+        self.collector.lock().start(self, &options);
+        os::at_fork(before_fork, after_fork_in_parent, after_fork_in_child);
+        self.state.store(RUNNING, Release);
+    }
+}
+
+unsafe extern "C" fn before_fork() {
+    thread::fork_lock();
+    RUNTIME.collector.fork_lock();
+    HEAP.fork_lock();
+}
+
+unsafe extern "C" fn after_fork_in_parent() {
+    // SAFETY: `before_fork` took them in this thread.
+    unsafe {
+        HEAP.fork_unlock();
+        RUNTIME.collector.fork_unlock();
+        thread::fork_unlock();
+    }
+}
+
+unsafe extern "C" fn after_fork_in_child() {
+    background::forget_threads();
+    // SAFETY: this thread is the copy of the one that took them.
+    unsafe { after_fork_in_parent() };
+}
+
+/// The sweep's pace, as published by the collector for every thread that allocates. Its words are
+/// read one by one: who reads an old basis with a new ratio sweeps a little too much or too little
+/// once, and looks again (as in Go, where `deductSweepCredit` does the same).
+pub struct Debt {
+    pages_per_byte: AtomicU64,
+    heap_live_basis: AtomicU64,
+    pages_swept_basis: AtomicU64,
+}
+
+impl Debt {
+    const fn none() -> Self {
+        Self { pages_per_byte: AtomicU64::new(0), heap_live_basis: AtomicU64::new(0), pages_swept_basis: AtomicU64::new(0) }
+    }
+
+    /// Publishes `pace`; callers hold the collector's lock.
+    pub fn publish(&self, pace: SweepPace) {
+        self.pages_per_byte.store(pace.pages_per_byte.to_bits(), Relaxed);
+        self.heap_live_basis.store(pace.heap_live_basis, Relaxed);
+        self.pages_swept_basis.store(pace.pages_swept_basis, Relaxed);
+    }
+
+    /// What was published last.
+    pub fn pace(&self) -> SweepPace {
+        SweepPace {
+            pages_per_byte: f64::from_bits(self.pages_per_byte.load(Relaxed)),
+            heap_live_basis: self.heap_live_basis.load(Relaxed),
+            pages_swept_basis: self.pages_swept_basis.load(Relaxed),
+        }
+    }
+
+    /// Nothing is owed any more.
+    pub fn clear(&self) {
+        self.pages_per_byte.store(0, Relaxed);
+    }
+}
+
+/// The scavenger's goals, as published by the collector. Each stands by itself.
+pub struct PublishedGoals {
+    gc_percent: AtomicU64,
+    memory_limit: AtomicU64,
+}
+
+impl PublishedGoals {
+    const fn none() -> Self {
+        Self { gc_percent: AtomicU64::new(u64::MAX), memory_limit: AtomicU64::new(u64::MAX) }
+    }
+
+    /// Publishes `goals`; callers hold the collector's lock.
+    pub fn publish(&self, goals: Goals) {
+        self.gc_percent.store(goals.gc_percent, Relaxed);
+        self.memory_limit.store(goals.memory_limit, Relaxed);
+    }
+
+    /// What was published last.
+    pub fn get(&self) -> Goals {
+        Goals { gc_percent: self.gc_percent.load(Relaxed), memory_limit: self.memory_limit.load(Relaxed) }
+    }
+}

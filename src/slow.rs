@@ -1,0 +1,187 @@
+//! What an allocation does when its bin is empty: everything that Go does "on
+//! allocation" (`mallocgc`'s slow half, `mcache.refill`, `mheap.allocSpan`).
+//!
+//! In this order: return spans that a new sweep made stale, pay the sweep's debt,
+//! take a span or pages, hand back as much as the heap grew by if it is over its
+//! goal, and see whether a cycle is due.
+
+use crate::runtime::{HEAP, RUNTIME};
+use crate::{background, cycle, thread};
+use core::ptr::null_mut;
+use core::sync::atomic::Ordering::Relaxed;
+use goheap_allocator::heap::Refill;
+use goheap_allocator::{Cache, OsError, PAGE, SizeClass, os, pages_for};
+use goheap_scavenger::AllocationInputs;
+use std::alloc::Layout;
+
+/// Allocates a slot of `class` for a thread whose bin is empty or that has no cache yet.
+#[cold]
+pub fn alloc(class: SizeClass) -> *mut u8 {
+    let Some(access) = thread::access() else { return null_mut() };
+    // SAFETY: `access` stands for the right to use this cache.
+    unsafe { alloc_in(access.cache(), class) }
+}
+
+/// Allocates a slot of `class` from a cache that the calling thread may use.
+///
+/// # Safety
+/// It may.
+unsafe fn alloc_in(cache: &Cache, class: SizeClass) -> *mut u8 {
+    // SAFETY: the caller's contract, for each call.
+    unsafe {
+        let mut at = cache.alloc(class);
+        if !at.is_null() {
+            return at;
+        }
+        if HEAP.next_word(cache, class) {
+            return cache.alloc(class);
+        }
+        HEAP.return_stale_spans(cache);
+        pay_sweep_debt(class.pages() * PAGE, 0);
+        let taken = or_after_collecting(|| HEAP.take_span(cache, class));
+        if let Some(cost) = taken {
+            at = cache.alloc(class);
+            after_taking(cost);
+        }
+        at
+    }
+}
+
+/// Runs `take`, and once more after a collection if the OS refuses.
+fn or_after_collecting<T>(mut take: impl FnMut() -> Result<T, OsError>) -> Option<T> {
+    take().ok().or_else(|| {
+        cycle::collect(cycle::Why::Forced);
+        take().ok()
+    })
+}
+
+/// Allocates an object in a span of its own; null if the OS refuses.
+#[cold]
+pub fn alloc_large(bytes: usize, align: usize, zeroed: bool) -> *mut u8 {
+    let Some(access) = thread::access() else { return null_mut() };
+    let Some(pages) = pages_for(bytes) else { return null_mut() };
+    // SAFETY: `access` stands for the right to use this cache.
+    unsafe { HEAP.return_stale_spans(access.cache()) };
+    pay_sweep_debt(pages.saturating_mul(PAGE), pages);
+    let Some(large) = or_after_collecting(|| HEAP.alloc_large(bytes, align)) else { return null_mut() };
+    after_taking(large.cost);
+    if zeroed && large.dirty {
+        // SAFETY: the object is this long, and nobody else has it yet.
+        unsafe { large.at.write_bytes(0, bytes) };
+    }
+    large.at
+}
+
+/// Allocates a slot of `class` and zeroes the first `bytes` of it, unless it was never used.
+pub fn alloc_zeroed(class: SizeClass, bytes: usize) -> *mut u8 {
+    let Some(access) = thread::access() else { return null_mut() };
+    let cache = access.cache();
+    // SAFETY: `access` stands for the right to use this cache; the slot is this long.
+    unsafe {
+        let at = alloc_in(cache, class);
+        if !at.is_null() && cache.is_dirty(class) {
+            at.write_bytes(0, bytes);
+        }
+        at
+    }
+}
+
+/// Moves a block to one of `new_size` bytes, unless its slot serves as well.
+///
+/// # Safety
+/// As `GlobalAlloc::realloc`.
+#[cold]
+pub unsafe fn realloc(at: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+    use std::alloc::GlobalAlloc;
+    let large = layout.size().max(new_size) > goheap_allocator::size_class::MAX_SMALL;
+    if large && pages_for(layout.size()) == pages_for(new_size) && SizeClass::fitting(new_size, layout.align()).is_none() {
+        return at;
+    }
+    let Ok(new_layout) = Layout::from_size_align(new_size, layout.align()) else { return null_mut() };
+    let heap = crate::GoHeap::new();
+    // SAFETY: a fresh block does not overlap the old one, and both hold what is copied; the old one
+    // is the caller's to free.
+    unsafe {
+        let new = heap.alloc(new_layout);
+        if !new.is_null() {
+            new.copy_from_nonoverlapping(at, layout.size().min(new_size));
+            heap.dealloc(at, layout);
+        }
+        new
+    }
+}
+
+/// Flushes the log of the calling thread's cache.
+#[cold]
+pub fn flush(cache: &Cache) {
+    // SAFETY: the calling thread's cache.
+    unsafe { HEAP.flush(cache) };
+}
+
+/// Frees for a thread that has no cache of its own.
+#[cold]
+pub fn free(address: usize) {
+    // Without memory for a log the death stays unknown: the object is leaked, nothing is broken.
+    let Some(access) = thread::access() else { return };
+    let cache = access.cache();
+    // SAFETY: `access` stands for the right to use this cache; a full log is flushed at once.
+    unsafe {
+        if cache.log(address) {
+            HEAP.flush(cache);
+        }
+    }
+}
+
+/// Sweeps as much as allocating `span_bytes` obliges to (Go: `deductSweepCredit`).
+fn pay_sweep_debt(span_bytes: usize, pages_swept_by_caller: usize) {
+    loop {
+        let pace = RUNTIME.debt.pace();
+        if pace.is_done() {
+            return;
+        }
+        let progress = HEAP.progress();
+        let target = pace.pages_target(HEAP.live().get(), span_bytes as u64, pages_swept_by_caller as u64);
+        let swept = progress.pages_swept().wrapping_sub(pace.pages_swept_basis);
+        if target <= swept.cast_signed() {
+            return;
+        }
+        if HEAP.sweep_one().is_none() {
+            RUNTIME.debt.clear();
+            background::sweep_may_have_ended();
+            return;
+        }
+    }
+}
+
+/// Hands back what the allocation makes the heap exceed its goals by, and sees to a cycle that is due.
+fn after_taking(cost: Refill) {
+    let limit = RUNTIME.memory_limit.load(Relaxed);
+    if cost.growth > 0 || (cost.released > 0 && limit != i64::MAX) {
+        assist_scavenging(cost, limit);
+    }
+    if HEAP.live().get() >= RUNTIME.attention.load(Relaxed) || RUNTIME.limited.load(Relaxed) {
+        cycle::see_to();
+    }
+}
+
+fn assist_scavenging(cost: Refill, memory_limit: i64) {
+    let released = cost.released as u64;
+    let bytes = &HEAP.pages().bytes;
+    let assist = RUNTIME.goals.get().assist(&AllocationInputs {
+        growth: cost.growth as u64,
+        scavenged_taken: released,
+        // As Go sees them: before the pages just taken count as backed.
+        heap_retained: (bytes.in_use.get() + bytes.retained.get()).saturating_sub(released),
+        mapped_ready: HEAP.mapped_ready().saturating_sub(released),
+        memory_limit,
+        limiting: RUNTIME.limiting.load(Relaxed),
+    });
+    if assist.bytes == 0 {
+        return;
+    }
+    let start = os::monotonic_ns();
+    let want = usize::try_from(assist.bytes).unwrap_or(usize::MAX);
+    let done = HEAP.scavenge(want, assist.forced, || RUNTIME.limiting.load(Relaxed));
+    HEAP.pages().released_at_once.add(done);
+    RUNTIME.assist_ns.fetch_add(os::monotonic_ns().saturating_sub(start), Relaxed);
+}

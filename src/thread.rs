@@ -1,0 +1,131 @@
+//! The calling thread's cache.
+//!
+//! One pointer in thread-local storage, without a destructor of its own (such
+//! ones may allocate to be registered). A pthread key hands the cache back when
+//! the thread ends. What runs after that, other destructors say, uses a cache
+//! that all such threads share.
+
+use crate::runtime::{HEAP, RUNTIME};
+use core::cell::Cell;
+use core::ffi::c_void;
+use core::ptr::null_mut;
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use core::sync::atomic::{AtomicPtr, AtomicU32};
+use goheap_allocator::Cache;
+use goheap_allocator::lock::{Guard, Lock, Rank};
+use goheap_allocator::os::ThreadKey;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Life {
+    /// Has had no cache yet.
+    New,
+    /// Has one.
+    Running,
+    /// Has handed it back.
+    Ended,
+}
+
+thread_local! {
+    static CACHE: Cell<*mut Cache> = const { Cell::new(null_mut()) };
+    static LIFE: Cell<Life> = const { Cell::new(Life::New) };
+}
+
+/// The pthread key plus one; 0 before there is one.
+static KEY: AtomicU32 = AtomicU32::new(0);
+static SHARED: Lock<()> = Lock::new(Rank::Shared, ());
+static SHARED_CACHE: AtomicPtr<Cache> = AtomicPtr::new(null_mut());
+
+/// The calling thread's cache, if it has one.
+#[inline(always)]
+pub fn cache() -> Option<&'static Cache> {
+    // SAFETY: caches are never unmapped, and this one is the calling thread's.
+    unsafe { CACHE.get().as_ref() }
+}
+
+/// A cache that the calling thread may use now.
+pub enum Access {
+    /// Its own.
+    Own(&'static Cache),
+    /// The one shared by threads that are ending, held by a lock.
+    Shared(&'static Cache, #[expect(dead_code, reason = "held, not looked at")] Guard<'static, ()>),
+}
+
+impl Access {
+    /// The cache.
+    pub fn cache(&self) -> &'static Cache {
+        match self {
+            Access::Own(c) | Access::Shared(c, _) => c,
+        }
+    }
+}
+
+/// A cache for the calling thread: its own, made on its first call, or the shared one.
+/// `None` if the OS refuses memory for one.
+pub fn access() -> Option<Access> {
+    if let Some(cache) = cache() {
+        return Some(Access::Own(cache));
+    }
+    RUNTIME.start();
+    if LIFE.get() == Life::New {
+        if let Some(key) = key() {
+            let cache = HEAP.acquire_cache();
+            // SAFETY: caches are never unmapped.
+            if let Some(own) = unsafe { cache.as_ref() } {
+                CACHE.set(cache);
+                LIFE.set(Life::Running);
+                // May allocate, which works by now.
+                key.set(cache.cast());
+                return Some(Access::Own(own));
+            }
+        }
+    }
+    shared()
+}
+
+fn shared() -> Option<Access> {
+    let guard = SHARED.lock();
+    let mut cache = SHARED_CACHE.load(Relaxed);
+    if cache.is_null() {
+        cache = HEAP.acquire_cache();
+        SHARED_CACHE.store(cache, Relaxed);
+    }
+    // SAFETY: caches are never unmapped; the lock makes it the calling thread's.
+    unsafe { cache.as_ref() }.map(|c| Access::Shared(c, guard))
+}
+
+fn key() -> Option<ThreadKey> {
+    let known = KEY.load(Acquire);
+    let raw = if known != 0 {
+        known - 1
+    } else {
+        let made = ThreadKey::new(hand_back)?.to_raw();
+        // A key that loses the race is never set, so never calls.
+        match KEY.compare_exchange(0, made + 1, Release, Acquire) {
+            Ok(_) => made,
+            Err(other) => other - 1,
+        }
+    };
+    // SAFETY: from `to_raw`, above or in the thread that won.
+    Some(unsafe { ThreadKey::from_raw(raw) })
+}
+
+unsafe extern "C" fn hand_back(cache: *mut c_void) {
+    CACHE.set(null_mut());
+    LIFE.set(Life::Ended);
+    // SAFETY: the key's value is this thread's cache, which it no longer uses.
+    unsafe { HEAP.release_cache(cache.cast()) };
+}
+
+/// The shared cache's lock, for the span of a `fork`.
+pub fn fork_lock() {
+    SHARED.fork_lock();
+}
+
+/// Ends [`fork_lock`].
+///
+/// # Safety
+/// The calling thread took it.
+pub unsafe fn fork_unlock() {
+    // SAFETY: the caller's contract.
+    unsafe { SHARED.fork_unlock() };
+}
