@@ -8,7 +8,7 @@
 //! what is allocated meanwhile is live. Nothing is marked here, but the time is
 //! modelled: a cycle *begins* at the trigger, where the epoch of deaths closes,
 //! and *ends* when the program has allocated what Go's would have during its mark
-//! ([`goheap_pacer::MarkModel`]), or after the time that it would have taken. Then
+//! ([`goheap_pacer::Window`]), or after the time that it would have taken. Then
 //! the live heap is known, the pacer sets the next goal, and the sweep starts.
 //! A forced cycle does both at once: who asks for it waits, and allocates nothing.
 //!
@@ -19,9 +19,10 @@ use crate::background;
 use crate::options::Options;
 use crate::runtime::{HEAP, RUNTIME, Runtime};
 use core::sync::atomic::Ordering::Relaxed;
+use goheap_allocator::heap::Allocated;
 use goheap_allocator::os;
 use goheap_allocator::span::Tag;
-use goheap_pacer::{Config, Controller, CpuLimiter, CycleWork, MarkModel, Memory, SweepPace};
+use goheap_pacer::{Config, Controller, CpuLimiter, CycleWork, GO_ROOTS, MarkInputs, Memory, SweepPace, Window};
 use goheap_scavenger::{GoalInputs, Goals};
 use goheap_stats::{GcTrace, PhaseClock, PhaseCpu};
 
@@ -75,12 +76,13 @@ pub struct History {
 pub struct Collector {
     controller: Controller,
     limiter: CpuLimiter,
-    model: MarkModel,
     mark: Option<Mark>,
     /// Bytes in spans when the last cycle ended.
     last_in_use: u64,
     /// When the last cycle ended, on the monotonic clock.
     last_end_ns: u64,
+    /// What had been allocated by the time of the last trigger.
+    last_allocated: Allocated,
     history: History,
     gctrace: bool,
 }
@@ -91,10 +93,10 @@ impl Collector {
         Self {
             controller: Controller::new(Config { gc_percent: 100, memory_limit: i64::MAX, least_heap: 4 << 20 }),
             limiter: CpuLimiter::new(1),
-            model: MarkModel::GO,
             mark: None,
             last_in_use: 0,
             last_end_ns: 0,
+            last_allocated: Allocated::NONE,
             history: History {
                 cycles: 0,
                 forced: 0,
@@ -114,6 +116,7 @@ impl Collector {
             memory_limit: options.memory_limit,
             least_heap: options.least_heap,
         });
+        self.controller.set_scannable_roots(GO_ROOTS);
         self.limiter.set_procs(runtime.processors.load(Relaxed));
         self.last_end_ns = runtime.started_ns.load(Relaxed);
         self.gctrace = options.gctrace;
@@ -185,13 +188,22 @@ impl Collector {
         let (condemned, dead) = HEAP.close_epoch();
         let live = HEAP.live().get();
         self.controller.start_cycle(live);
-        let goal = self.controller.goal(memory());
-        let marked = HEAP.allocated_bytes().saturating_sub(dead);
-        let window = self.model.window(live, goal, marked);
+        let now_allocated = HEAP.allocated();
+        let last = core::mem::replace(&mut self.last_allocated, now_allocated);
+        let kept = now_allocated.kept_bytes().saturating_sub(dead.bytes) as f64 / now_allocated.kept_bytes().max(1) as f64;
+        let window = Window::of_mark(&MarkInputs {
+            heap_live: live,
+            goal: self.controller.goal(memory()),
+            objects: now_allocated.kept_objects().saturating_sub(dead.objects),
+            // How many spans hold only what is dead is not known before the sweep.
+            spans: (HEAP.progress().spans() as f64 * kept) as u64,
+            allocated_bytes: now_allocated.bytes.saturating_sub(last.bytes),
+            allocated_objects: now_allocated.objects.saturating_sub(last.objects),
+        });
         let marking = os::monotonic_ns();
         self.mark = Some(Mark {
             condemned,
-            dead,
+            dead: dead.bytes,
             heap_at_start: live,
             ends_at: live.saturating_add(window.bytes),
             deadline_ns: marking.saturating_add(window.ns),
@@ -211,8 +223,8 @@ impl Collector {
         let Some(mark) = self.mark.take() else { return };
         let runtime = &RUNTIME;
         let live = HEAP.live().get();
-        let marked = HEAP.allocated_bytes().saturating_sub(mark.dead);
-        let work = self.model.work(mark.heap_at_start, live, marked);
+        let marked = HEAP.allocated().kept_bytes().saturating_sub(mark.dead);
+        let work = CycleWork::modelled(live);
         let goal = self.controller.goal(memory());
         self.controller.end_cycle(memory(), work);
         self.controller.reset_live(marked, work.scan_work);
@@ -332,8 +344,7 @@ fn memory() -> Memory {
     let bytes = &HEAP.pages().bytes;
     Memory {
         heap_free: bytes.retained.get(),
-        // What sweeps have not freed; spans in caches count whole, as in `live`.
-        heap_alloc: HEAP.allocated_bytes(),
+        heap_alloc: HEAP.allocated().kept_bytes(),
         mapped_ready: HEAP.mapped_ready(),
     }
 }
@@ -383,6 +394,3 @@ pub fn finish_sweep() {
     RUNTIME.gc_ns.fetch_add(os::monotonic_ns().saturating_sub(start), Relaxed);
     background::sweep_may_have_ended();
 }
-
-/// For the model's figures in [`CycleWork`].
-const _: fn(&MarkModel, u64, u64, u64) -> CycleWork = MarkModel::work;

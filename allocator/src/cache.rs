@@ -11,6 +11,7 @@
 //! writes entries and then publishes the length; it takes the lock only to start
 //! the log anew.
 
+use crate::heap::Deaths;
 use crate::lock::{Lock, Rank};
 use crate::page_heap::PageCache;
 use crate::size_class::{CLASSES, SizeClass};
@@ -55,8 +56,8 @@ pub(crate) struct Drained {
     pub upto: usize,
     /// The tag that deaths get: switched when an epoch closes.
     pub tag: Tag,
-    /// Bytes that died under `tag`.
-    pub bytes: u64,
+    /// What died under `tag`.
+    pub deaths: Deaths,
 }
 
 /// A thread's share of the heap.
@@ -92,7 +93,7 @@ impl Cache {
             }; CLASSES],
             pages: UnsafeCell::new(PageCache::new()),
             epoch: Cell::new(0),
-            drained: Lock::new(Rank::Log, Drained { upto: 0, tag, bytes: 0 }),
+            drained: Lock::new(Rank::Log, Drained { upto: 0, tag, deaths: Deaths::NONE }),
             log: [const { AtomicUsize::new(0) }; LOG_CAPACITY],
             next_spare: AtomicPtr::new(null_mut()),
             next: AtomicPtr::new(next),

@@ -13,6 +13,20 @@ use core::sync::atomic::Ordering::Relaxed;
 /// enough that what is fetched early is still there when it is used.
 const GROUP: usize = 32;
 
+/// What died in an epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deaths {
+    /// Bytes, by slot size.
+    pub bytes: u64,
+    /// Objects.
+    pub objects: u64,
+}
+
+impl Deaths {
+    /// Nothing.
+    pub const NONE: Self = Self { bytes: 0, objects: 0 };
+}
+
 impl<O: Os> Heap<O> {
     /// Empties the calling thread's log into the spans.
     ///
@@ -23,17 +37,18 @@ impl<O: Os> Heap<O> {
         self.drain(cache, &mut drained);
         cache.restart_log();
         drained.upto = 0;
-        if self.eager.load(Relaxed) {
-            // What died is free already; no cycle is to count it again.
-            drained.bytes = 0;
-        }
     }
 
     /// Deals with what the log has got; its owner may go on writing.
     fn drain(&self, cache: &Cache, drained: &mut Drained) {
         let entries = cache.logged(drained.upto);
         for group in entries.chunks(GROUP) {
-            drained.bytes += if self.eager.load(Relaxed) { self.free_group(group) } else { self.bury_group(group, drained.tag) };
+            if self.eager.load(Relaxed) {
+                self.free_group(group);
+            } else {
+                drained.deaths.bytes += self.bury_group(group, drained.tag);
+                drained.deaths.objects += group.len() as u64;
+            }
         }
         drained.upto += entries.len();
     }
@@ -71,22 +86,24 @@ impl<O: Os> Heap<O> {
     }
 
     /// Closes the epoch: every death logged so far counts for the next sweep, every later one
-    /// for the sweep after it. Returns the tag that is condemned and the bytes that died with it.
+    /// for the sweep after it. Returns the tag that is condemned and what died with it.
     /// Stops nobody: a thread that frees meanwhile waits for its own log at the most.
     ///
     /// Callers have seen to it that all spans are swept.
-    pub fn close_epoch(&self) -> (Tag, u64) {
+    pub fn close_epoch(&self) -> (Tag, Deaths) {
         let mut registry = self.registry.lock();
         let condemned = registry.tag;
         registry.tag = condemned.other();
-        let mut bytes = 0;
+        let mut all = Deaths::NONE;
         self.for_each_cache(|cache| {
             let mut drained = cache.drained.lock();
             self.drain(cache, &mut drained);
-            bytes += core::mem::take(&mut drained.bytes);
+            let deaths = core::mem::replace(&mut drained.deaths, Deaths::NONE);
+            all.bytes += deaths.bytes;
+            all.objects += deaths.objects;
             drained.tag = condemned.other();
         });
-        (condemned, if self.eager.load(Relaxed) { 0 } else { bytes })
+        (condemned, all)
     }
 }
 

@@ -14,10 +14,10 @@ mod sweep;
 mod threads;
 mod totals;
 
-pub use death::report_and_abort;
+pub use death::{Deaths, report_and_abort};
 pub use refill::{Large, Refill};
 pub use sweep::Progress;
-pub use totals::{ClassTotal, Totals};
+pub use totals::{Allocated, ClassTotal, Totals};
 
 use crate::arena::Arena;
 use crate::cache::Cache;
@@ -49,6 +49,8 @@ pub struct Heap<O> {
     large: LargeCounters,
     /// Bytes freed by sweeps.
     swept_bytes: Counter,
+    /// Objects freed by sweeps.
+    swept_objects: Counter,
     /// Frees are carried out at once, not at the next sweep.
     eager: AtomicBool,
     /// Caches handed out at this moment.
@@ -71,7 +73,6 @@ unsafe impl Send for Registry {}
 struct LargeCounters {
     objects: Counter,
     bytes: Counter,
-    freed_bytes: Counter,
 }
 
 impl<O: Os> Heap<O> {
@@ -87,8 +88,9 @@ impl<O: Os> Heap<O> {
             caches: AtomicPtr::new(null_mut()),
             progress: Progress::new(),
             live: Counter::new(),
-            large: LargeCounters { objects: Counter::new(), bytes: Counter::new(), freed_bytes: Counter::new() },
+            large: LargeCounters { objects: Counter::new(), bytes: Counter::new() },
             swept_bytes: Counter::new(),
+            swept_objects: Counter::new(),
             eager: AtomicBool::new(false),
             cache_count: AtomicUsize::new(0),
         }

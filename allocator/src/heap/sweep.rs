@@ -24,7 +24,8 @@ pub struct Progress {
     unswept: AtomicUsize,
     /// Classes below this one hold no unswept span.
     class: AtomicUsize,
-    /// Pages in spans.
+    /// Spans in use, and their pages.
+    spans: Counter,
     in_use: Counter,
     /// Pages of spans swept by this sweep.
     swept: Counter,
@@ -40,6 +41,7 @@ impl Progress {
             epoch: AtomicU32::new(0),
             unswept: AtomicUsize::new(0),
             class: AtomicUsize::new(CLASSES),
+            spans: Counter::new(),
             in_use: Counter::new(),
             swept: Counter::new(),
             reclaim_at: AtomicUsize::new(usize::MAX),
@@ -60,6 +62,11 @@ impl Progress {
         self.unswept.load(Acquire) == 0
     }
 
+    /// Spans in use.
+    pub fn spans(&self) -> u64 {
+        self.spans.get()
+    }
+
     /// Pages in spans.
     pub fn pages_in_use(&self) -> u64 {
         self.in_use.get()
@@ -71,6 +78,7 @@ impl Progress {
     }
 
     pub(super) fn opened(&self, pages: usize) {
+        self.spans.add(1);
         self.in_use.add(pages);
     }
 }
@@ -101,9 +109,7 @@ impl<O: Os> Heap<O> {
         let swept = lists.sweep(span);
         let bytes = swept.freed * span.slot_bytes();
         self.swept_bytes.add(bytes);
-        if span.class() == SizeClass::LARGE {
-            self.large.freed_bytes.add(bytes);
-        }
+        self.swept_objects.add(swept.freed);
         self.progress.swept.add(span.pages());
         // Release: pairs with Acquire in `is_done`.
         self.progress.unswept.fetch_sub(1, Release);
@@ -115,6 +121,7 @@ impl<O: Os> Heap<O> {
         let (first, pages) = (span.first_page(), span.pages());
         self.arena.set_spans(first, pages, core::ptr::null_mut());
         lists.spare.push(span, State::Spare);
+        self.progress.spans.sub(1);
         self.progress.in_use.sub(pages);
         self.pages.free(first, pages);
     }
@@ -202,7 +209,7 @@ impl<O: Os> Heap<O> {
     }
 
     /// Frees the objects of a log at once: what `GOHEAP_RECLAIM=eager` asks for.
-    pub(super) fn free_group(&self, group: &[AtomicUsize]) -> u64 {
+    pub(super) fn free_group(&self, group: &[AtomicUsize]) {
         for entry in group {
             let address = entry.load(Relaxed);
             // SAFETY: an entry of the table is a header, which lives for ever, or null.
@@ -215,15 +222,12 @@ impl<O: Os> Heap<O> {
                 Ok(bytes) => self.freed_at_once(&mut lists, span, bytes),
             }
         }
-        0
     }
 
     fn freed_at_once(&self, lists: &mut Lists, span: &'static Span, bytes: usize) {
         lists.frees += 1;
         self.swept_bytes.add(bytes);
-        if span.class() == SizeClass::LARGE {
-            self.large.freed_bytes.add(bytes);
-        }
+        self.swept_objects.add(1);
         self.live.sub(bytes);
         if span.state() != State::Cached {
             let taken = span.taken();

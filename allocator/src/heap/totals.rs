@@ -45,6 +45,34 @@ pub struct Totals {
     pub spare_sys: u64,
 }
 
+/// Objects handed out, and freed by sweeps, since the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allocated {
+    /// Bytes handed out.
+    pub bytes: u64,
+    /// Objects handed out.
+    pub objects: u64,
+    /// Bytes freed.
+    pub swept_bytes: u64,
+    /// Objects freed.
+    pub swept_objects: u64,
+}
+
+impl Allocated {
+    /// Nothing yet.
+    pub const NONE: Self = Self { bytes: 0, objects: 0, swept_bytes: 0, swept_objects: 0 };
+
+    /// Bytes in objects that no sweep has freed: live ones, and dead ones that wait.
+    pub fn kept_bytes(&self) -> u64 {
+        self.bytes.saturating_sub(self.swept_bytes)
+    }
+
+    /// How many of these objects there are.
+    pub fn kept_objects(&self) -> u64 {
+        self.objects.saturating_sub(self.swept_objects)
+    }
+}
+
 impl<O: Os> Heap<O> {
     /// Reads everything, holding every class's lock, so that no span comes or goes meanwhile.
     pub fn totals(&self) -> Totals {
@@ -92,12 +120,21 @@ impl<O: Os> Heap<O> {
         t
     }
 
-    /// Bytes in objects that no sweep has freed: live ones, and dead ones that wait.
-    pub fn allocated_bytes(&self) -> u64 {
-        let mut bytes = self.large.bytes.get();
+    /// What was handed out and swept so far. Takes no lock; exact while all threads rest.
+    pub fn allocated(&self) -> Allocated {
+        let mut a = Allocated {
+            swept_bytes: self.swept_bytes.get(),
+            swept_objects: self.swept_objects.get(),
+            bytes: self.large.bytes.get(),
+            objects: self.large.objects.get(),
+        };
         self.for_each_cache(|cache| {
-            bytes += SizeClass::all().skip(1).map(|c| cache.allocated(c) * c.bytes() as u64).sum::<u64>();
+            for class in SizeClass::all().skip(1) {
+                let n = cache.allocated(class);
+                a.objects += n;
+                a.bytes += n * class.bytes() as u64;
+            }
         });
-        bytes.saturating_sub(self.swept_bytes.get())
+        a
     }
 }
