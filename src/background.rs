@@ -28,12 +28,25 @@ const REFUSED: u8 = 2;
 
 impl Worker {
     const fn new() -> Self {
-        Self { state: AtomicU8::new(ABSENT), calls: Futex::new(0) }
+        Self {
+            state: AtomicU8::new(ABSENT),
+            calls: Futex::new(0),
+        }
     }
 
     /// Starts the thread if it does not run, and wakes it.
-    fn call(&self, name: &'static core::ffi::CStr, body: extern "C" fn(*mut c_void) -> *mut c_void) {
-        if self.state.load(Relaxed) == ABSENT && self.state.compare_exchange(ABSENT, RUNNING, AcqRel, Relaxed).is_ok() && !os::start_thread(name, body) {
+    fn call(
+        &self,
+        name: &'static core::ffi::CStr,
+        body: extern "C" fn(*mut c_void) -> *mut c_void,
+    ) {
+        if self.state.load(Relaxed) == ABSENT
+            && self
+                .state
+                .compare_exchange(ABSENT, RUNNING, AcqRel, Relaxed)
+                .is_ok()
+            && !os::start_thread(name, body)
+        {
             self.state.store(REFUSED, Relaxed);
         }
         // Release: pairs with Acquire in `calls_so_far`.
@@ -95,7 +108,10 @@ pub fn goals_changed() {
 
 fn goals_met() -> bool {
     let bytes = &HEAP.pages().bytes;
-    RUNTIME.goals.get().met(bytes.in_use.get() + bytes.retained.get(), HEAP.mapped_ready())
+    RUNTIME.goals.get().met(
+        bytes.in_use.get() + bytes.retained.get(),
+        HEAP.mapped_ready(),
+    )
 }
 
 /// Spans swept between two looks at whether somebody else wants the processor (Go: `sweepBatchSize`).
@@ -113,7 +129,9 @@ extern "C" fn sweeper(_: *mut c_void) -> *mut c_void {
             }
         }
         if swept > 0 {
-            RUNTIME.gc_ns.fetch_add(os::monotonic_ns().saturating_sub(start), Relaxed);
+            RUNTIME
+                .gc_ns
+                .fetch_add(os::monotonic_ns().saturating_sub(start), Relaxed);
         }
         sweep_may_have_ended();
         let now = os::monotonic_ns();
@@ -137,9 +155,14 @@ extern "C" fn scavenger(_: *mut c_void) -> *mut c_void {
         match step {
             Step::Release(bytes) => {
                 let start = os::monotonic_ns();
-                let released = HEAP.scavenge(usize::try_from(bytes).unwrap_or(usize::MAX), false, || false);
+                let released =
+                    HEAP.scavenge(usize::try_from(bytes).unwrap_or(usize::MAX), false, || {
+                        false
+                    });
                 HEAP.pages().released_in_background.add(released);
-                ENGINE.lock().released(released as u64, os::monotonic_ns().saturating_sub(start));
+                ENGINE
+                    .lock()
+                    .released(released as u64, os::monotonic_ns().saturating_sub(start));
             }
             Step::Sleep(ns) => {
                 let start = os::monotonic_ns();
@@ -147,7 +170,33 @@ extern "C" fn scavenger(_: *mut c_void) -> *mut c_void {
                 let slept = os::monotonic_ns().saturating_sub(start);
                 ENGINE.lock().slept(slept, RUNTIME.processors.load(Relaxed));
             }
-            Step::Park => SCAVENGER.wait_for_more_than(calls, None),
+            Step::Park => {
+                SCAVENGER.wait_for_more_than(calls, None);
+                wait_to_be_noticed();
+            }
+        }
+    }
+}
+
+/// How often Go's monitor looks whether the scavenger is to be woken, while the program runs …
+const LOOK: Duration = Duration::from_millis(10);
+/// … and after how many looks at a program that does nothing it is woken all the same.
+const LOOKS: u32 = 50;
+/// One look takes this long; a processor busy for half of it says that the program runs.
+const GLANCE: Duration = Duration::from_millis(1);
+
+/// In Go it is the monitor thread (`sysmon`) that wakes the scavenger: within 10 ms while the
+/// program runs; while all of it sleeps the monitor sleeps, too, until something wakes up. Half a
+/// second stands for that: without it, what a program frees just before it rests would
+/// go back at once, where Go lets some time pass.
+fn wait_to_be_noticed() {
+    for _ in 0..LOOKS {
+        std::thread::sleep(LOOK - GLANCE);
+        let before = os::process_cpu_ns();
+        std::thread::sleep(GLANCE);
+        let busy_ns = os::process_cpu_ns().saturating_sub(before);
+        if u128::from(busy_ns) * 2 >= GLANCE.as_nanos() {
+            return;
         }
     }
 }
@@ -156,8 +205,14 @@ extern "C" fn scavenger(_: *mut c_void) -> *mut c_void {
 pub fn print_scavenging(forced: bool, released: u64) {
     let pages = HEAP.pages();
     let retained = pages.bytes.in_use.get() + pages.bytes.retained.get();
-    let (background, at_once) =
-        if forced { (0, released) } else { (pages.released_in_background.take(), pages.released_at_once.take()) };
+    let (background, at_once) = if forced {
+        (0, released)
+    } else {
+        (
+            pages.released_in_background.take(),
+            pages.released_at_once.take(),
+        )
+    };
     print_line(format_args!(
         "{}",
         ScavTrace {
@@ -179,4 +234,3 @@ pub fn print_line(what: core::fmt::Arguments<'_>) {
     let _ = writeln!(line, "{what}");
     os::stderr_line(line.text());
 }
-

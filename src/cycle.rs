@@ -22,7 +22,9 @@ use core::sync::atomic::Ordering::Relaxed;
 use goheap_allocator::heap::Allocated;
 use goheap_allocator::os;
 use goheap_allocator::span::Tag;
-use goheap_pacer::{Config, Controller, CpuLimiter, CycleWork, GO_ROOTS, MarkInputs, Memory, SweepPace, Window};
+use goheap_pacer::{
+    Config, Controller, CpuLimiter, CycleWork, GO_ROOTS, MarkInputs, Memory, SweepPace, Window,
+};
 use goheap_scavenger::{GoalInputs, Goals};
 use goheap_stats::{GcTrace, PhaseClock, PhaseCpu};
 
@@ -91,7 +93,11 @@ impl Collector {
     /// As Go starts: GOGC=100, no limit. [`Collector::start`] sets what the environment says.
     pub const fn new() -> Self {
         Self {
-            controller: Controller::new(Config { gc_percent: 100, memory_limit: i64::MAX, least_heap: 4 << 20 }),
+            controller: Controller::new(Config {
+                gc_percent: 100,
+                memory_limit: i64::MAX,
+                least_heap: 4 << 20,
+            }),
             limiter: CpuLimiter::new(1),
             mark: None,
             last_in_use: 0,
@@ -165,7 +171,8 @@ impl Collector {
         if self.controller.gc_percent() < 0 {
             return u64::MAX;
         }
-        self.last_end_ns.saturating_add(RUNTIME.forced_period_ns.load(Relaxed))
+        self.last_end_ns
+            .saturating_add(RUNTIME.forced_period_ns.load(Relaxed))
     }
 
     /// Begins a cycle if one is due, ends one that has lasted.
@@ -190,7 +197,8 @@ impl Collector {
         self.controller.start_cycle(live);
         let now_allocated = HEAP.allocated();
         let last = core::mem::replace(&mut self.last_allocated, now_allocated);
-        let kept = now_allocated.kept_bytes().saturating_sub(dead.bytes) as f64 / now_allocated.kept_bytes().max(1) as f64;
+        let kept = now_allocated.kept_bytes().saturating_sub(dead.bytes) as f64
+            / now_allocated.kept_bytes().max(1) as f64;
         let window = Window::of_mark(&MarkInputs {
             heap_live: live,
             goal: self.controller.goal(memory()),
@@ -211,7 +219,12 @@ impl Collector {
             marking_ns: marking,
             forced,
         });
-        RUNTIME.attention.store(live.saturating_add(window.bytes), Relaxed);
+        RUNTIME
+            .attention
+            .store(live.saturating_add(window.bytes), Relaxed);
+        RUNTIME
+            .mark_deadline_ns
+            .store(marking.saturating_add(window.ns), Relaxed);
         self.pause(marking.saturating_sub(now), 0);
         if !forced {
             background::mark_began();
@@ -222,6 +235,7 @@ impl Collector {
     fn end(&mut self, now: u64) {
         let Some(mark) = self.mark.take() else { return };
         let runtime = &RUNTIME;
+        runtime.mark_deadline_ns.store(u64::MAX, Relaxed);
         let live = HEAP.live().get();
         let marked = HEAP.allocated().kept_bytes().saturating_sub(mark.dead);
         let work = CycleWork::modelled(live);
@@ -262,7 +276,12 @@ impl Collector {
 
     fn feed_limiter(&mut self, now: u64) {
         if self.limiter.needs_update(now) {
-            self.limiter.update(now, self.mark.is_some(), RUNTIME.assist_ns.swap(0, Relaxed), 0);
+            self.limiter.update(
+                now,
+                self.mark.is_some(),
+                RUNTIME.assist_ns.swap(0, Relaxed),
+                0,
+            );
             RUNTIME.limiting.store(self.limiter.limiting(), Relaxed);
         }
     }
@@ -280,12 +299,19 @@ impl Collector {
         let limit = self.controller.memory_limit();
         runtime.memory_limit.store(limit, Relaxed);
         runtime.limited.store(limit != i64::MAX, Relaxed);
-        runtime.attention.store(self.mark.map_or(due.trigger, |m| m.ends_at), Relaxed);
+        runtime
+            .attention
+            .store(self.mark.map_or(due.trigger, |m| m.ends_at), Relaxed);
         let progress = HEAP.progress();
         runtime.debt.publish(if sweep_done {
             SweepPace::DONE
         } else {
-            SweepPace::plan(due.trigger, HEAP.live().get(), progress.pages_swept(), progress.pages_in_use())
+            SweepPace::plan(
+                due.trigger,
+                HEAP.live().get(),
+                progress.pages_swept(),
+                progress.pages_in_use(),
+            )
         });
         let bytes = &HEAP.pages().bytes;
         runtime.goals.publish(Goals::compute(&GoalInputs {
@@ -336,7 +362,9 @@ impl Collector {
 
 /// The share of all processors' time since the start that collecting took.
 pub fn gc_cpu_fraction(now_ns: u64) -> f64 {
-    let elapsed = now_ns.saturating_sub(RUNTIME.started_ns.load(Relaxed)).max(1) as f64;
+    let elapsed = now_ns
+        .saturating_sub(RUNTIME.started_ns.load(Relaxed))
+        .max(1) as f64;
     RUNTIME.gc_ns.load(Relaxed) as f64 / (elapsed * f64::from(RUNTIME.processors.load(Relaxed)))
 }
 
@@ -346,6 +374,16 @@ fn memory() -> Memory {
         heap_free: bytes.retained.get(),
         heap_alloc: HEAP.allocated().kept_bytes(),
         mapped_ready: HEAP.mapped_ready(),
+    }
+}
+
+/// Ends the mark under way if its time is over, so that what it condemned can be used again
+/// before more is taken. Where the background thread has no processor, this is who ends it.
+#[inline]
+pub fn end_if_over() {
+    let deadline = RUNTIME.mark_deadline_ns.load(Relaxed);
+    if deadline != u64::MAX && os::monotonic_ns() >= deadline {
+        RUNTIME.collector.lock().see_to(os::monotonic_ns());
     }
 }
 
@@ -391,6 +429,8 @@ pub fn finish_sweep() {
         os::yield_now();
         while HEAP.sweep_one().is_some() {}
     }
-    RUNTIME.gc_ns.fetch_add(os::monotonic_ns().saturating_sub(start), Relaxed);
+    RUNTIME
+        .gc_ns
+        .fetch_add(os::monotonic_ns().saturating_sub(start), Relaxed);
     background::sweep_may_have_ended();
 }

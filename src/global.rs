@@ -58,7 +58,10 @@ unsafe impl GlobalAlloc for GoHeap {
 
     #[inline]
     unsafe fn realloc(&self, at: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        let (old, new) = (SizeClass::fitting(layout.size(), layout.align()), SizeClass::fitting(new_size, layout.align()));
+        let (old, new) = (
+            SizeClass::fitting(layout.size(), layout.align()),
+            SizeClass::fitting(new_size, layout.align()),
+        );
         if old.is_some() && old == new {
             return at;
         }

@@ -60,7 +60,16 @@ pub const KNOBS: &[Knob] = &[
         does: "A cycle comes when the heap has grown by this much over what was live after the last one. Lower: less garbage, more cycles.",
         go: "GOGC, debug.SetGCPercent",
         variable: c"GOGC",
-        set: |o, v| set(&mut o.gc_percent, if v == b"off" { Some(-1) } else { whole(v).and_then(|n| i32::try_from(n).ok()) }),
+        set: |o, v| {
+            set(
+                &mut o.gc_percent,
+                if v == b"off" {
+                    Some(-1)
+                } else {
+                    whole(v).and_then(|n| i32::try_from(n).ok())
+                },
+            )
+        },
     },
     Knob {
         name: "GOMEMLIMIT",
@@ -69,7 +78,16 @@ pub const KNOBS: &[Knob] = &[
         does: "Memory in use above which cycles come earlier and idle memory goes back. A soft limit.",
         go: "GOMEMLIMIT, debug.SetMemoryLimit",
         variable: c"GOMEMLIMIT",
-        set: |o, v| set(&mut o.memory_limit, if v == b"off" { Some(i64::MAX) } else { bytes(v).and_then(|n| i64::try_from(n).ok()) }),
+        set: |o, v| {
+            set(
+                &mut o.memory_limit,
+                if v == b"off" {
+                    Some(i64::MAX)
+                } else {
+                    bytes(v).and_then(|n| i64::try_from(n).ok())
+                },
+            )
+        },
     },
     Knob {
         name: "GODEBUG=gctrace",
@@ -132,7 +150,12 @@ pub const KNOBS: &[Knob] = &[
         does: "The share of all processors' time that the background scavenger may take.",
         go: "scavengePercent (mgcscavenge.go)",
         variable: c"GOHEAP_SCAVENGE_PERCENT",
-        set: |o, v| set(&mut o.scavenge_percent, decimal(v).filter(|p| (0.01..=100.0).contains(p))),
+        set: |o, v| {
+            set(
+                &mut o.scavenge_percent,
+                decimal(v).filter(|p| (0.01..=100.0).contains(p)),
+            )
+        },
     },
     Knob {
         name: "GOHEAP_FORCED_CYCLE_PERIOD",
@@ -142,8 +165,13 @@ pub const KNOBS: &[Knob] = &[
         go: "forcegcperiod (proc.go)",
         variable: c"GOHEAP_FORCED_CYCLE_PERIOD",
         set: |o, v| {
-            let seconds = decimal(v).filter(|s| (0.001..=1e9).contains(s)).map(|s| (s * 1e9) as u64);
-            set(&mut o.forced_period_ns, if v == b"off" { Some(u64::MAX) } else { seconds })
+            let seconds = decimal(v)
+                .filter(|s| (0.001..=1e9).contains(s))
+                .map(|s| (s * 1e9) as u64);
+            set(
+                &mut o.forced_period_ns,
+                if v == b"off" { Some(u64::MAX) } else { seconds },
+            )
         },
     },
     Knob {
@@ -154,11 +182,14 @@ pub const KNOBS: &[Knob] = &[
         go: "",
         variable: c"GOHEAP_RECLAIM",
         set: |o, v| {
-            set(&mut o.eager, match v {
-                b"eager" => Some(true),
-                b"cycle" => Some(false),
-                _ => None,
-            })
+            set(
+                &mut o.eager,
+                match v {
+                    b"eager" => Some(true),
+                    b"cycle" => Some(false),
+                    _ => None,
+                },
+            )
         },
     },
 ];
@@ -184,10 +215,15 @@ impl Options {
         Self::from_lookup(os::environment, |line| os::stderr_line(line))
     }
 
-    fn from_lookup<'a>(find: impl Fn(&CStr) -> Option<&'a [u8]>, mut complain: impl FnMut(&[u8])) -> Self {
+    fn from_lookup<'a>(
+        find: impl Fn(&CStr) -> Option<&'a [u8]>,
+        mut complain: impl FnMut(&[u8]),
+    ) -> Self {
         let mut options = Self::DEFAULT;
         for knob in KNOBS {
-            let Some(text) = find(knob.variable) else { continue };
+            let Some(text) = find(knob.variable) else {
+                continue;
+            };
             let value = match knob.name.split_once('=') {
                 Some((_, setting)) => last_setting(text, setting.as_bytes()),
                 None => Some(text).filter(|t| !t.is_empty()),
@@ -195,10 +231,15 @@ impl Options {
             let Some(value) = value else { continue };
             if !(knob.set)(&mut options, value) {
                 let mut line = Line::new();
-                let shown = core::str::from_utf8(&value[..value.len().min(64)]).unwrap_or("(not text)");
+                let shown =
+                    core::str::from_utf8(&value[..value.len().min(64)]).unwrap_or("(not text)");
                 let separator = if knob.name.contains('=') { ':' } else { '=' };
                 // Writing to a line cannot fail: it cuts what does not fit.
-                let _ = writeln!(line, "goheap: {}{separator}{shown} is not understood: it takes {}; using {}", knob.name, knob.takes, knob.default);
+                let _ = writeln!(
+                    line,
+                    "goheap: {}{separator}{shown} is not understood: it takes {}; using {}",
+                    knob.name, knob.takes, knob.default
+                );
                 complain(line.text());
             }
         }
@@ -208,7 +249,9 @@ impl Options {
 
 /// The value of `name` in a list like `a=1,b=2`; the last one counts, as in Go.
 fn last_setting<'a>(list: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    list.split(|&c| c == b',').rev().find_map(|item| item.strip_prefix(name)?.strip_prefix(b"="))
+    list.split(|&c| c == b',')
+        .rev()
+        .find_map(|item| item.strip_prefix(name)?.strip_prefix(b"="))
 }
 
 fn set<T>(field: &mut T, value: Option<T>) -> bool {
@@ -241,7 +284,11 @@ fn whole(text: &[u8]) -> Option<u64> {
 
 fn decimal(text: &[u8]) -> Option<f64> {
     let plain = text.iter().all(|c| c.is_ascii_digit() || *c == b'.');
-    core::str::from_utf8(text).ok().filter(|_| plain)?.parse().ok()
+    core::str::from_utf8(text)
+        .ok()
+        .filter(|_| plain)?
+        .parse()
+        .ok()
 }
 
 /// Go's byte counts: digits, and B, KiB, MiB, GiB or TiB or nothing (Go: `parseByteCount`).
@@ -265,19 +312,40 @@ mod tests {
 
     fn parse(environment: &[(&str, &'static str)]) -> (Options, Vec<String>) {
         let mut said = vec![];
-        let find = |name: &CStr| environment.iter().find(|e| e.0.as_bytes() == name.to_bytes()).map(|e| e.1.as_bytes());
-        let options = Options::from_lookup(find, |line| said.push(String::from_utf8(line.to_vec()).unwrap()));
+        let find = |name: &CStr| {
+            environment
+                .iter()
+                .find(|e| e.0.as_bytes() == name.to_bytes())
+                .map(|e| e.1.as_bytes())
+        };
+        let options = Options::from_lookup(find, |line| {
+            said.push(String::from_utf8(line.to_vec()).unwrap())
+        });
         (options, said)
     }
 
     #[test]
     fn gos_syntax_is_taken() {
-        let (o, said) = parse(&[("GOGC", "50"), ("GOMEMLIMIT", "512MiB"), ("GODEBUG", "gctrace=0,madvdontneed=0,foo=bar,gctrace=1")]);
+        let (o, said) = parse(&[
+            ("GOGC", "50"),
+            ("GOMEMLIMIT", "512MiB"),
+            ("GODEBUG", "gctrace=0,madvdontneed=0,foo=bar,gctrace=1"),
+        ]);
         assert_eq!(said, [""; 0]);
-        assert_eq!((o.gc_percent, o.memory_limit, o.gctrace, o.madv_free), (50, 512 << 20, true, true));
+        assert_eq!(
+            (o.gc_percent, o.memory_limit, o.gctrace, o.madv_free),
+            (50, 512 << 20, true, true)
+        );
         let (o, _) = parse(&[("GOGC", "off"), ("GOMEMLIMIT", "off")]);
         assert_eq!((o.gc_percent, o.memory_limit), (-1, i64::MAX));
-        for (text, n) in [("7", 7), ("7B", 7), ("2KiB", 2 << 10), ("3GiB", 3 << 30), ("1TiB", 1 << 40), ("0", 0)] {
+        for (text, n) in [
+            ("7", 7),
+            ("7B", 7),
+            ("2KiB", 2 << 10),
+            ("3GiB", 3 << 30),
+            ("1TiB", 1 << 40),
+            ("0", 0),
+        ] {
             assert_eq!(bytes(text.as_bytes()), Some(n));
         }
     }
@@ -285,21 +353,41 @@ mod tests {
     #[test]
     fn a_bad_value_is_named_and_the_default_holds() {
         for (name, bad) in [
-            ("GOGC", "lots"), ("GOGC", "-1"), ("GOGC", "99999999999"), ("GOMEMLIMIT", "2GB"), ("GOMEMLIMIT", "1.5GiB"), ("GOMEMLIMIT", "MiB"),
-            ("GOMEMLIMIT", "99999999TiB"), ("GOMEMLIMIT", "-5"), ("GODEBUG", "gctrace=yes"), ("GOHEAP_RECLAIM", "never"),
-            ("GOHEAP_SCAVENGE_PERCENT", "NaN"), ("GOHEAP_SCAVENGE_PERCENT", "0"), ("GOHEAP_RETAIN_PERCENT", "10%"), ("GOHEAP_FORCED_CYCLE_PERIOD", "2m"),
+            ("GOGC", "lots"),
+            ("GOGC", "-1"),
+            ("GOGC", "99999999999"),
+            ("GOMEMLIMIT", "2GB"),
+            ("GOMEMLIMIT", "1.5GiB"),
+            ("GOMEMLIMIT", "MiB"),
+            ("GOMEMLIMIT", "99999999TiB"),
+            ("GOMEMLIMIT", "-5"),
+            ("GODEBUG", "gctrace=yes"),
+            ("GOHEAP_RECLAIM", "never"),
+            ("GOHEAP_SCAVENGE_PERCENT", "NaN"),
+            ("GOHEAP_SCAVENGE_PERCENT", "0"),
+            ("GOHEAP_RETAIN_PERCENT", "10%"),
+            ("GOHEAP_FORCED_CYCLE_PERIOD", "2m"),
         ] {
             let (o, said) = parse(&[(name, bad)]);
             assert_eq!(o, Options::DEFAULT, "{name}={bad}");
             let value = bad.strip_prefix("gctrace=").unwrap_or(bad);
-            assert!(said.len() == 1 && said[0].contains(name) && said[0].contains(value) && said[0].contains("takes"), "{said:?}");
+            assert!(
+                said.len() == 1
+                    && said[0].contains(name)
+                    && said[0].contains(value)
+                    && said[0].contains("takes"),
+                "{said:?}"
+            );
             assert!(said[0].ends_with('\n') && said[0].matches('\n').count() == 1);
         }
     }
 
     #[test]
     fn an_empty_variable_says_nothing() {
-        assert_eq!(parse(&[("GOGC", ""), ("GOMEMLIMIT", ""), ("GODEBUG", "")]), (Options::DEFAULT, vec![]));
+        assert_eq!(
+            parse(&[("GOGC", ""), ("GOMEMLIMIT", ""), ("GODEBUG", "")]),
+            (Options::DEFAULT, vec![])
+        );
     }
 
     #[test]

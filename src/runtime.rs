@@ -10,9 +10,9 @@ use crate::options::Options;
 use crate::thread;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64};
+use goheap_allocator::Heap;
 use goheap_allocator::lock::{Lock, Rank};
 use goheap_allocator::os::{self, Advice, Linux};
-use goheap_allocator::Heap;
 use goheap_pacer::SweepPace;
 use goheap_scavenger::Goals;
 
@@ -28,6 +28,8 @@ pub struct Runtime {
     pub collector: Lock<Collector>,
     /// Heap live bytes at which an allocation must see the collector.
     pub attention: AtomicU64,
+    /// When the mark under way is over, on the monotonic clock; [`u64::MAX`] if there is none.
+    pub mark_deadline_ns: AtomicU64,
     /// Whether a memory limit is set: then what is due changes with every allocation.
     pub limited: AtomicBool,
     /// The memory limit, for allocations.
@@ -68,6 +70,7 @@ impl Runtime {
             state: AtomicU8::new(NEW),
             collector: Lock::new(Rank::Cycle, Collector::new()),
             attention: AtomicU64::new(u64::MAX),
+            mark_deadline_ns: AtomicU64::new(u64::MAX),
             limited: AtomicBool::new(false),
             memory_limit: AtomicI64::new(i64::MAX),
             limiting: AtomicBool::new(false),
@@ -90,7 +93,11 @@ impl Runtime {
         if self.state.load(Acquire) == RUNNING {
             return;
         }
-        if self.state.compare_exchange(NEW, STARTING, Acquire, Relaxed).is_err() {
+        if self
+            .state
+            .compare_exchange(NEW, STARTING, Acquire, Relaxed)
+            .is_err()
+        {
             // Another thread is at it; it needs microseconds and waits for nobody.
             while self.state.load(Acquire) != RUNNING {
                 os::yield_now();
@@ -100,12 +107,21 @@ impl Runtime {
         let options = Options::from_environment();
         self.started_ns.store(os::monotonic_ns(), Relaxed);
         self.processors.store(os::processors(), Relaxed);
-        self.physical_page.store(os::Os::physical_page(&Linux) as u64, Relaxed);
+        self.physical_page
+            .store(os::Os::physical_page(&Linux) as u64, Relaxed);
         self.retain_percent.store(options.retain_percent, Relaxed);
-        self.forced_period_ns.store(options.forced_period_ns, Relaxed);
+        self.forced_period_ns
+            .store(options.forced_period_ns, Relaxed);
         self.scavtrace.store(options.scavtrace, Relaxed);
         HEAP.set_eager(options.eager);
-        HEAP.pages().configure(if options.madv_free { Advice::Free } else { Advice::DontNeed }, options.disable_thp);
+        HEAP.pages().configure(
+            if options.madv_free {
+                Advice::Free
+            } else {
+                Advice::DontNeed
+            },
+            options.disable_thp,
+        );
         background::configure(options.scavenge_percent);
         self.collector.lock().start(self, &options);
         os::at_fork(before_fork, after_fork_in_parent, after_fork_in_child);
@@ -145,14 +161,20 @@ pub struct Debt {
 
 impl Debt {
     const fn none() -> Self {
-        Self { pages_per_byte: AtomicU64::new(0), heap_live_basis: AtomicU64::new(0), pages_swept_basis: AtomicU64::new(0) }
+        Self {
+            pages_per_byte: AtomicU64::new(0),
+            heap_live_basis: AtomicU64::new(0),
+            pages_swept_basis: AtomicU64::new(0),
+        }
     }
 
     /// Publishes `pace`; callers hold the collector's lock.
     pub fn publish(&self, pace: SweepPace) {
-        self.pages_per_byte.store(pace.pages_per_byte.to_bits(), Relaxed);
+        self.pages_per_byte
+            .store(pace.pages_per_byte.to_bits(), Relaxed);
         self.heap_live_basis.store(pace.heap_live_basis, Relaxed);
-        self.pages_swept_basis.store(pace.pages_swept_basis, Relaxed);
+        self.pages_swept_basis
+            .store(pace.pages_swept_basis, Relaxed);
     }
 
     /// What was published last.
@@ -178,7 +200,10 @@ pub struct PublishedGoals {
 
 impl PublishedGoals {
     const fn none() -> Self {
-        Self { gc_percent: AtomicU64::new(u64::MAX), memory_limit: AtomicU64::new(u64::MAX) }
+        Self {
+            gc_percent: AtomicU64::new(u64::MAX),
+            memory_limit: AtomicU64::new(u64::MAX),
+        }
     }
 
     /// Publishes `goals`; callers hold the collector's lock.
@@ -189,6 +214,9 @@ impl PublishedGoals {
 
     /// What was published last.
     pub fn get(&self) -> Goals {
-        Goals { gc_percent: self.gc_percent.load(Relaxed), memory_limit: self.memory_limit.load(Relaxed) }
+        Goals {
+            gc_percent: self.gc_percent.load(Relaxed),
+            memory_limit: self.memory_limit.load(Relaxed),
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! What an allocation does when its bin is empty: everything that Go does "on
 //! allocation" (`mallocgc`'s slow half, `mcache.refill`, `mheap.allocSpan`).
 //!
-//! In this order: return spans that a new sweep made stale, pay the sweep's debt,
+//! In this order: end a mark whose time is over, return spans that a new sweep made stale, pay the sweep's debt,
 //! take a span or pages, hand back as much as the heap grew by if it is over its
 //! goal, and see whether a cycle is due.
 
@@ -17,7 +17,9 @@ use std::alloc::Layout;
 /// Allocates a slot of `class` for a thread whose bin is empty or that has no cache yet.
 #[cold]
 pub fn alloc(class: SizeClass) -> *mut u8 {
-    let Some(access) = thread::access() else { return null_mut() };
+    let Some(access) = thread::access() else {
+        return null_mut();
+    };
     // SAFETY: `access` stands for the right to use this cache.
     unsafe { alloc_in(access.cache(), class) }
 }
@@ -36,6 +38,7 @@ unsafe fn alloc_in(cache: &Cache, class: SizeClass) -> *mut u8 {
         if HEAP.next_word(cache, class) {
             return cache.alloc(class);
         }
+        cycle::end_if_over();
         HEAP.return_stale_spans(cache);
         pay_sweep_debt(class.pages() * PAGE, 0);
         let taken = or_after_collecting(|| HEAP.take_span(cache, class));
@@ -58,12 +61,19 @@ fn or_after_collecting<T>(mut take: impl FnMut() -> Result<T, OsError>) -> Optio
 /// Allocates an object in a span of its own; null if the OS refuses.
 #[cold]
 pub fn alloc_large(bytes: usize, align: usize, zeroed: bool) -> *mut u8 {
-    let Some(access) = thread::access() else { return null_mut() };
-    let Some(pages) = pages_for(bytes) else { return null_mut() };
+    let Some(access) = thread::access() else {
+        return null_mut();
+    };
+    let Some(pages) = pages_for(bytes) else {
+        return null_mut();
+    };
+    cycle::end_if_over();
     // SAFETY: `access` stands for the right to use this cache.
     unsafe { HEAP.return_stale_spans(access.cache()) };
     pay_sweep_debt(pages.saturating_mul(PAGE), pages);
-    let Some(large) = or_after_collecting(|| HEAP.alloc_large(bytes, align)) else { return null_mut() };
+    let Some(large) = or_after_collecting(|| HEAP.alloc_large(bytes, align)) else {
+        return null_mut();
+    };
     after_taking(large.cost);
     if zeroed && large.dirty {
         // SAFETY: the object is this long, and nobody else has it yet.
@@ -74,7 +84,9 @@ pub fn alloc_large(bytes: usize, align: usize, zeroed: bool) -> *mut u8 {
 
 /// Allocates a slot of `class` and zeroes the first `bytes` of it, unless it was never used.
 pub fn alloc_zeroed(class: SizeClass, bytes: usize) -> *mut u8 {
-    let Some(access) = thread::access() else { return null_mut() };
+    let Some(access) = thread::access() else {
+        return null_mut();
+    };
     let cache = access.cache();
     // SAFETY: `access` stands for the right to use this cache; the slot is this long.
     unsafe {
@@ -94,10 +106,15 @@ pub fn alloc_zeroed(class: SizeClass, bytes: usize) -> *mut u8 {
 pub unsafe fn realloc(at: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
     use std::alloc::GlobalAlloc;
     let large = layout.size().max(new_size) > goheap_allocator::size_class::MAX_SMALL;
-    if large && pages_for(layout.size()) == pages_for(new_size) && SizeClass::fitting(new_size, layout.align()).is_none() {
+    if large
+        && pages_for(layout.size()) == pages_for(new_size)
+        && SizeClass::fitting(new_size, layout.align()).is_none()
+    {
         return at;
     }
-    let Ok(new_layout) = Layout::from_size_align(new_size, layout.align()) else { return null_mut() };
+    let Ok(new_layout) = Layout::from_size_align(new_size, layout.align()) else {
+        return null_mut();
+    };
     let heap = crate::GoHeap::new();
     // SAFETY: a fresh block does not overlap the old one, and both hold what is copied; the old one
     // is the caller's to free.
@@ -122,7 +139,9 @@ pub fn flush(cache: &Cache) {
 #[cold]
 pub fn free(address: usize) {
     // Without memory for a log the death stays unknown: the object is leaked, nothing is broken.
-    let Some(access) = thread::access() else { return };
+    let Some(access) = thread::access() else {
+        return;
+    };
     let cache = access.cache();
     // SAFETY: `access` stands for the right to use this cache; a full log is flushed at once.
     unsafe {
@@ -140,7 +159,11 @@ fn pay_sweep_debt(span_bytes: usize, pages_swept_by_caller: usize) {
             return;
         }
         let progress = HEAP.progress();
-        let target = pace.pages_target(HEAP.live().get(), span_bytes as u64, pages_swept_by_caller as u64);
+        let target = pace.pages_target(
+            HEAP.live().get(),
+            span_bytes as u64,
+            pages_swept_by_caller as u64,
+        );
         let swept = progress.pages_swept().wrapping_sub(pace.pages_swept_basis);
         if target <= swept.cast_signed() {
             return;
@@ -183,5 +206,7 @@ fn assist_scavenging(cost: Refill, memory_limit: i64) {
     let want = usize::try_from(assist.bytes).unwrap_or(usize::MAX);
     let done = HEAP.scavenge(want, assist.forced, || RUNTIME.limiting.load(Relaxed));
     HEAP.pages().released_at_once.add(done);
-    RUNTIME.assist_ns.fetch_add(os::monotonic_ns().saturating_sub(start), Relaxed);
+    RUNTIME
+        .assist_ns
+        .fetch_add(os::monotonic_ns().saturating_sub(start), Relaxed);
 }

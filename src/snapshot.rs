@@ -60,7 +60,13 @@ fn read() -> (MemStats, Totals) {
     s.mcache_inuse = t.cache_bytes;
     s.mcache_sys = t.cache_sys;
     s.gc_sys = t.table_sys + t.spare_sys;
-    s.sys = s.heap_sys + s.stack_sys + s.mspan_sys + s.mcache_sys + s.buck_hash_sys + s.gc_sys + s.other_sys;
+    s.sys = s.heap_sys
+        + s.stack_sys
+        + s.mspan_sys
+        + s.mcache_sys
+        + s.buck_hash_sys
+        + s.gc_sys
+        + s.other_sys;
     s.next_gc = next_gc;
     s.last_gc = history.last_ns;
     s.pause_total_ns = history.pause_total_ns;

@@ -47,7 +47,10 @@ pub enum Access {
     /// Its own.
     Own(&'static Cache),
     /// The one shared by threads that are ending, held by a lock.
-    Shared(&'static Cache, #[expect(dead_code, reason = "held, not looked at")] Guard<'static, ()>),
+    Shared(
+        &'static Cache,
+        #[expect(dead_code, reason = "held, not looked at")] Guard<'static, ()>,
+    ),
 }
 
 impl Access {

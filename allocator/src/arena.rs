@@ -59,8 +59,13 @@ impl Arena {
     /// No address space yet.
     pub const fn new() -> Self {
         Self {
-            reservations: [const { Reservation { base: AtomicUsize::new(0), first_page: AtomicUsize::new(0), pages: AtomicUsize::new(0) } };
-                RESERVATIONS],
+            reservations: [const {
+                Reservation {
+                    base: AtomicUsize::new(0),
+                    first_page: AtomicUsize::new(0),
+                    pages: AtomicUsize::new(0),
+                }
+            }; RESERVATIONS],
             count: AtomicUsize::new(0),
             spans: AtomicPtr::new(null_mut()),
             capacity: AtomicUsize::new(0),
@@ -99,14 +104,16 @@ impl Arena {
     ) -> Result<(Extent, T), OsError> {
         let base = os.reserve(HINT, bytes, CHUNK)?;
         let capacity = bytes / PAGE * ROOM;
-        let made = meta.table::<O, AtomicPtr<Span>>(os, capacity).and_then(|spans| match tables(capacity / CHUNK_PAGES) {
-            Ok(t) => Ok((spans, t)),
-            Err(e) => {
-                // SAFETY: just mapped, used by nobody.
-                unsafe { os.unreserve(spans.cast(), capacity * size_of::<AtomicPtr<Span>>()) };
-                Err(e)
-            }
-        });
+        let made = meta
+            .table::<O, AtomicPtr<Span>>(os, capacity)
+            .and_then(|spans| match tables(capacity / CHUNK_PAGES) {
+                Ok(t) => Ok((spans, t)),
+                Err(e) => {
+                    // SAFETY: just mapped, used by nobody.
+                    unsafe { os.unreserve(spans.cast(), capacity * size_of::<AtomicPtr<Span>>()) };
+                    Err(e)
+                }
+            });
         let (spans, t) = match made {
             Ok(m) => m,
             Err(e) => {
@@ -140,8 +147,17 @@ impl Arena {
         let last = &self.reservations[n - 1];
         let first = last.first_page.load(Relaxed) + last.pages.load(Relaxed) + CHUNK_PAGES;
         let room = self.capacity.load(Relaxed).saturating_sub(first) * PAGE;
-        let full = OsError { operation: "reserve", address: 0, bytes: pages.saturating_mul(PAGE), errno: libc_enomem() };
-        let least = pages.checked_mul(PAGE).and_then(|b| b.checked_next_multiple_of(CHUNK)).filter(|&b| b <= room).ok_or(full)?;
+        let full = OsError {
+            operation: "reserve",
+            address: 0,
+            bytes: pages.saturating_mul(PAGE),
+            errno: libc_enomem(),
+        };
+        let least = pages
+            .checked_mul(PAGE)
+            .and_then(|b| b.checked_next_multiple_of(CHUNK))
+            .filter(|&b| b <= room)
+            .ok_or(full)?;
         if n == RESERVATIONS {
             return Err(full);
         }
@@ -160,24 +176,34 @@ impl Arena {
     pub fn page_of(&self, address: usize) -> Option<usize> {
         let r = &self.reservations[0];
         let page = address.wrapping_sub(r.base.load(Relaxed)) >> PAGE_SHIFT;
-        if page < r.pages.load(Relaxed) { Some(page) } else { self.page_in_later(address) }
+        if page < r.pages.load(Relaxed) {
+            Some(page)
+        } else {
+            self.page_in_later(address)
+        }
     }
 
     #[cold]
     fn page_in_later(&self, address: usize) -> Option<usize> {
         // Acquire: pairs with Release in `publish`.
-        self.reservations[..self.count.load(Acquire)].iter().find_map(|r| {
-            let page = address.wrapping_sub(r.base.load(Relaxed)) >> PAGE_SHIFT;
-            (page < r.pages.load(Relaxed)).then(|| r.first_page.load(Relaxed) + page)
-        })
+        self.reservations[..self.count.load(Acquire)]
+            .iter()
+            .find_map(|r| {
+                let page = address.wrapping_sub(r.base.load(Relaxed)) >> PAGE_SHIFT;
+                (page < r.pages.load(Relaxed)).then(|| r.first_page.load(Relaxed) + page)
+            })
     }
 
     /// The address of page `page`, which lies in a reservation.
     #[inline]
     pub fn address_of(&self, page: usize) -> usize {
         // Acquire: pairs with Release in `publish`.
-        let r = self.reservations[..self.count.load(Acquire)].iter().rfind(|r| page >= r.first_page.load(Relaxed));
-        r.map_or(0, |r| r.base.load(Relaxed) + (page - r.first_page.load(Relaxed)) * PAGE)
+        let r = self.reservations[..self.count.load(Acquire)]
+            .iter()
+            .rfind(|r| page >= r.first_page.load(Relaxed));
+        r.map_or(0, |r| {
+            r.base.load(Relaxed) + (page - r.first_page.load(Relaxed)) * PAGE
+        })
     }
 
     /// The first page from `page` on whose address is a multiple of `align` pages (a power of two).
@@ -214,7 +240,10 @@ impl Arena {
 
     /// Bytes reserved in all.
     pub fn reserved(&self) -> usize {
-        self.reservations[..self.count.load(Acquire)].iter().map(|r| r.pages.load(Relaxed) * PAGE).sum()
+        self.reservations[..self.count.load(Acquire)]
+            .iter()
+            .map(|r| r.pages.load(Relaxed) * PAGE)
+            .sum()
     }
 }
 

@@ -89,11 +89,23 @@ impl Cache {
             }),
             log_len: AtomicU32::new(0),
             held: [const {
-                Held { span: AtomicPtr::new(null_mut()), word: Cell::new(0), epoch: Cell::new(0), taken: AtomicU64::new(0) }
+                Held {
+                    span: AtomicPtr::new(null_mut()),
+                    word: Cell::new(0),
+                    epoch: Cell::new(0),
+                    taken: AtomicU64::new(0),
+                }
             }; CLASSES],
             pages: UnsafeCell::new(PageCache::new()),
             epoch: Cell::new(0),
-            drained: Lock::new(Rank::Log, Drained { upto: 0, tag, deaths: Deaths::NONE }),
+            drained: Lock::new(
+                Rank::Log,
+                Drained {
+                    upto: 0,
+                    tag,
+                    deaths: Deaths::NONE,
+                },
+            ),
             log: [const { AtomicUsize::new(0) }; LOG_CAPACITY],
             next_spare: AtomicPtr::new(null_mut()),
             next: AtomicPtr::new(next),
@@ -151,7 +163,10 @@ impl Cache {
     /// Slots of `class` handed out so far. Exact while the owner rests.
     pub(crate) fn allocated(&self, class: SizeClass) -> u64 {
         let waiting = self.bin(class).free.load(Relaxed).count_ones();
-        self.held[class.index()].taken.load(Relaxed).wrapping_sub(u64::from(waiting))
+        self.held[class.index()]
+            .taken
+            .load(Relaxed)
+            .wrapping_sub(u64::from(waiting))
     }
 
     /// Whether the span that `class` allocates from has been used before.
@@ -174,7 +189,9 @@ const AHEAD: usize = 4;
 #[inline(always)]
 fn prefetch_for_write(at: usize) {
     // SAFETY: a prefetch of any address is harmless.
-    unsafe { core::arch::asm!("prefetchw [{}]", in(reg) at, options(nostack, preserves_flags, readonly)) };
+    unsafe {
+        core::arch::asm!("prefetchw [{}]", in(reg) at, options(nostack, preserves_flags, readonly))
+    };
 }
 
 #[cfg(not(target_arch = "x86_64"))]

@@ -100,7 +100,10 @@ impl Lists {
     pub fn sweep(&mut self, span: &Span) -> Swept {
         let freed = span.sweep(self.condemned, self.epoch);
         self.frees += freed as u64;
-        Swept { freed, taken: span.taken() }
+        Swept {
+            freed,
+            taken: span.taken(),
+        }
     }
 
     /// Takes a swept span that has free slots.
@@ -135,7 +138,11 @@ impl Lists {
 
     /// How many spans are in use.
     pub fn len(&self) -> usize {
-        [&self.cached, &self.partial, &self.full].into_iter().flatten().map(SpanList::len).sum()
+        [&self.cached, &self.partial, &self.full]
+            .into_iter()
+            .flatten()
+            .map(SpanList::len)
+            .sum()
     }
 
     /// Whether no span is in use.
@@ -155,7 +162,10 @@ impl Central {
         let mut c = 1;
         while c < CLASSES {
             // Nothing to drop in what is replaced.
-            core::mem::forget(core::mem::replace(&mut lists[c], Lock::new(Rank::Class(c as u8), Lists::new())));
+            core::mem::forget(core::mem::replace(
+                &mut lists[c],
+                Lock::new(Rank::Class(c as u8), Lists::new()),
+            ));
             c += 1;
         }
         Self(lists)

@@ -60,6 +60,10 @@ pub struct PageCounters {
 impl PageCounters {
     /// All zero.
     pub const fn new() -> Self {
-        Self { in_use: Counter::new(), retained: Counter::new(), released: Counter::new() }
+        Self {
+            in_use: Counter::new(),
+            retained: Counter::new(),
+            released: Counter::new(),
+        }
     }
 }

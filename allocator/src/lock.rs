@@ -117,7 +117,12 @@ impl<T> Lock<T> {
     #[inline]
     fn take(&self) {
         // Acquire: pairs with Release in `give`.
-        if self.word.0.compare_exchange(0, 1, Acquire, Relaxed).is_err() {
+        if self
+            .word
+            .0
+            .compare_exchange(0, 1, Acquire, Relaxed)
+            .is_err()
+        {
             self.acquire_contended();
         }
     }
@@ -126,7 +131,9 @@ impl<T> Lock<T> {
     fn acquire_contended(&self) {
         let spin = crossbeam_utils::Backoff::new();
         while !spin.is_completed() {
-            if self.word.0.load(Relaxed) == 0 && self.word.0.compare_exchange(0, 1, Acquire, Relaxed).is_ok() {
+            if self.word.0.load(Relaxed) == 0
+                && self.word.0.compare_exchange(0, 1, Acquire, Relaxed).is_ok()
+            {
                 return;
             }
             spin.snooze();

@@ -66,7 +66,12 @@ impl Meta {
         free.at += bytes;
         self.used[kind as usize].fetch_add(bytes as u64, Relaxed);
         // A mapping never lies at address zero, nor does what is cut from it.
-        NonNull::new(at as *mut u8).ok_or(OsError { operation: "metadata", address: 0, bytes, errno: 0 })
+        NonNull::new(at as *mut u8).ok_or(OsError {
+            operation: "metadata",
+            address: 0,
+            bytes,
+            errno: 0,
+        })
     }
 
     /// A table's address range, of which only what is touched takes memory: count it with [`Meta::grew`].

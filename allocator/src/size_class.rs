@@ -13,18 +13,22 @@ pub const CLASSES: usize = 68;
 pub const MAX_SMALL: usize = 32 << 10;
 
 const BYTES: [u16; CLASSES] = [
-    0, 8, 16, 24, 32, 48, 64, 80, 96, 112, 128, 144, 160, 176, 192, 208, 224, 240, 256, 288, 320, 352, 384, 416, 448, 480, 512, 576, 640,
-    704, 768, 896, 1024, 1152, 1280, 1408, 1536, 1792, 2048, 2304, 2688, 3072, 3200, 3456, 4096, 4864, 5376, 6144, 6528, 6784, 6912, 8192,
-    9472, 9728, 10240, 10880, 12288, 13568, 14336, 16384, 18432, 19072, 20480, 21760, 24576, 27264, 28672, 32768,
+    0, 8, 16, 24, 32, 48, 64, 80, 96, 112, 128, 144, 160, 176, 192, 208, 224, 240, 256, 288, 320,
+    352, 384, 416, 448, 480, 512, 576, 640, 704, 768, 896, 1024, 1152, 1280, 1408, 1536, 1792,
+    2048, 2304, 2688, 3072, 3200, 3456, 4096, 4864, 5376, 6144, 6528, 6784, 6912, 8192, 9472, 9728,
+    10240, 10880, 12288, 13568, 14336, 16384, 18432, 19072, 20480, 21760, 24576, 27264, 28672,
+    32768,
 ];
 const PAGES: [u8; CLASSES] = [
-    0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 1, 2, 1, 2, 1, 3, 2, 3, 1, 3, 2,
-    3, 4, 5, 6, 1, 7, 6, 5, 4, 3, 5, 7, 2, 9, 7, 5, 8, 3, 10, 7, 4,
+    0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
+    1, 1, 1, 2, 1, 2, 1, 2, 1, 3, 2, 3, 1, 3, 2, 3, 4, 5, 6, 1, 7, 6, 5, 4, 3, 5, 7, 2, 9, 7, 5, 8,
+    3, 10, 7, 4,
 ];
 
 const FINE: usize = 1024;
 static BY_8: [u8; FINE / 8 + 1] = table::<{ FINE / 8 + 1 }>(0, 8);
-static BY_128: [u8; (MAX_SMALL - FINE) / 128 + 1] = table::<{ (MAX_SMALL - FINE) / 128 + 1 }>(FINE, 128);
+static BY_128: [u8; (MAX_SMALL - FINE) / 128 + 1] =
+    table::<{ (MAX_SMALL - FINE) / 128 + 1 }>(FINE, 128);
 
 const fn table<const N: usize>(from: usize, step: usize) -> [u8; N] {
     let mut t = [1; N];
@@ -75,7 +79,9 @@ impl SizeClass {
         if align > PAGE || rounded > MAX_SMALL {
             return None;
         }
-        (SizeClass::of(rounded).0..CLASSES as u8).map(SizeClass).find(|c| c.bytes() % align == 0)
+        (SizeClass::of(rounded).0..CLASSES as u8)
+            .map(SizeClass)
+            .find(|c| c.bytes() % align == 0)
     }
 
     /// The class with this number.
@@ -111,7 +117,11 @@ impl SizeClass {
 
     /// Slots of one span; 1 for large objects.
     pub const fn slots(self) -> usize {
-        if self.0 == 0 { 1 } else { self.pages() * PAGE / self.bytes() }
+        if self.0 == 0 {
+            1
+        } else {
+            self.pages() * PAGE / self.bytes()
+        }
     }
 }
 
@@ -136,7 +146,13 @@ mod tests {
             }
             let pages = (1..).find(|p| (p * PAGE) % size <= p * PAGE / 8).unwrap();
             match classes.last_mut() {
-                Some(last) if last.0 > 0 && last.1 == pages && pages * PAGE / last.0 == pages * PAGE / size => last.0 = size,
+                Some(last)
+                    if last.0 > 0
+                        && last.1 == pages
+                        && pages * PAGE / last.0 == pages * PAGE / size =>
+                {
+                    last.0 = size
+                }
                 _ => classes.push((size, pages)),
             }
             size += step;
@@ -159,7 +175,10 @@ mod tests {
         for size in 0..=MAX_SMALL {
             let c = SizeClass::of(size);
             assert!(c.bytes() >= size && c.index() > 0, "{size}");
-            assert!(c.index() == 1 || SizeClass::from_index(c.index() - 1).bytes() < size, "{size}");
+            assert!(
+                c.index() == 1 || SizeClass::from_index(c.index() - 1).bytes() < size,
+                "{size}"
+            );
         }
     }
 
@@ -169,8 +188,14 @@ mod tests {
             let align = 1usize << shift;
             for size in (0..=MAX_SMALL + 8).step_by(7) {
                 match SizeClass::fitting(size, align) {
-                    Some(c) => assert!(c.bytes() >= size && c.bytes() % align == 0, "{size} {align}"),
-                    None => assert!(align > PAGE || size.max(1).next_multiple_of(align) > MAX_SMALL, "{size} {align}"),
+                    Some(c) => assert!(
+                        c.bytes() >= size && c.bytes() % align == 0,
+                        "{size} {align}"
+                    ),
+                    None => assert!(
+                        align > PAGE || size.max(1).next_multiple_of(align) > MAX_SMALL,
+                        "{size} {align}"
+                    ),
                 }
             }
         }

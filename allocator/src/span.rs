@@ -147,8 +147,16 @@ impl Span {
 
     /// Puts a spare block to use for these pages: all slots free, nothing dead.
     pub fn open(&self, base: usize, first_page: usize, pages: usize, dirty: bool, epoch: u32) {
-        let bytes = if self.class == SizeClass::LARGE { pages * PAGE } else { self.class.bytes() };
-        let magic = if self.class == SizeClass::LARGE { 0 } else { (u32::MAX / bytes as u32) + 1 };
+        let bytes = if self.class == SizeClass::LARGE {
+            pages * PAGE
+        } else {
+            self.class.bytes()
+        };
+        let magic = if self.class == SizeClass::LARGE {
+            0
+        } else {
+            (u32::MAX / bytes as u32) + 1
+        };
         self.base.store(base, Relaxed);
         self.bytes.store(bytes, Relaxed);
         self.first_page.store(first_page, Relaxed);
@@ -160,7 +168,14 @@ impl Span {
         let slots = self.slots();
         for (i, w) in self.words().iter().enumerate() {
             let in_word = (slots - i * 64).min(64);
-            w.store(if in_word == 64 { 0 } else { u64::MAX << in_word }, Relaxed);
+            w.store(
+                if in_word == 64 {
+                    0
+                } else {
+                    u64::MAX << in_word
+                },
+                Relaxed,
+            );
         }
     }
 
@@ -228,7 +243,9 @@ impl Span {
     /// Address of a slot's death byte, to prefetch.
     #[inline(always)]
     pub fn death_at(&self, slot: usize) -> *const AtomicU8 {
-        with_exposed_provenance(core::ptr::from_ref(self).addr() + size_of::<Span>() + self.word_count() * 8 + slot)
+        with_exposed_provenance(
+            core::ptr::from_ref(self).addr() + size_of::<Span>() + self.word_count() * 8 + slot,
+        )
     }
 
     #[inline(always)]
@@ -247,7 +264,11 @@ impl Span {
 
     /// Slots that are allocated or wait in a cache.
     pub fn taken(&self) -> usize {
-        let bits: u32 = self.words().iter().map(|w| w.load(Relaxed).count_ones()).sum();
+        let bits: u32 = self
+            .words()
+            .iter()
+            .map(|w| w.load(Relaxed).count_ones())
+            .sum();
         bits as usize - (self.word_count() * 64 - self.slots())
     }
 
@@ -281,11 +302,17 @@ impl Span {
         }
         let word = self.words()[slot / 64].load(Relaxed);
         if word >> (slot % 64) & 1 == 0 {
-            return Err(Misuse::NotAllocated { bytes, class: self.class });
+            return Err(Misuse::NotAllocated {
+                bytes,
+                class: self.class,
+            });
         }
         let death = self.death(slot);
         if death.load(Relaxed) != 0 {
-            return Err(Misuse::DoubleFree { bytes, class: self.class });
+            return Err(Misuse::DoubleFree {
+                bytes,
+                class: self.class,
+            });
         }
         death.store(tag.0, Relaxed);
         self.seen[tag.index()].store(1, Relaxed);
@@ -296,7 +323,11 @@ impl Span {
     fn interior(&self, address: usize) -> Misuse {
         let slot = self.slot_of(address).min(self.slots() - 1);
         let bytes = self.slot_bytes();
-        Misuse::Interior { start: self.base() + slot * bytes, bytes, class: self.class }
+        Misuse::Interior {
+            start: self.base() + slot * bytes,
+            bytes,
+            class: self.class,
+        }
     }
 
     /// Whether anything died here in the epoch of `tag`.
@@ -308,7 +339,9 @@ impl Span {
     fn condemned(&self, word: usize, tag: Tag) -> u64 {
         let from = word * 64;
         let end = (from + 64).min(self.slots().next_multiple_of(GROUP));
-        (from..end).step_by(GROUP).fold(0, |bits, at| bits | u64::from(matches(self.death_at(at), tag)) << (at - from))
+        (from..end).step_by(GROUP).fold(0, |bits, at| {
+            bits | u64::from(matches(self.death_at(at), tag)) << (at - from)
+        })
     }
 
     /// Frees the slots whose objects died in the epoch of `tag`; returns how many.
@@ -326,7 +359,8 @@ impl Span {
             }
             let mut rest = condemned;
             while rest != 0 {
-                self.death(i * 64 + rest.trailing_zeros() as usize).store(0, Relaxed);
+                self.death(i * 64 + rest.trailing_zeros() as usize)
+                    .store(0, Relaxed);
                 rest &= rest - 1;
             }
             self.dirty.store(1, Relaxed);
@@ -393,7 +427,10 @@ fn matches(at: *const AtomicU8, tag: Tag) -> u32 {
 fn matches(at: *const AtomicU8, tag: Tag) -> u32 {
     // SAFETY: 16 death bytes lie there: blocks are padded to groups.
     let group = unsafe { core::slice::from_raw_parts(at, GROUP) };
-    group.iter().enumerate().fold(0, |m, (i, d)| m | u32::from(d.load(Relaxed) == tag.0) << i)
+    group
+        .iter()
+        .enumerate()
+        .fold(0, |m, (i, d)| m | u32::from(d.load(Relaxed) == tag.0) << i)
 }
 
 /// A list of spans that hang together by their own links; all under their class's lock.
@@ -410,7 +447,10 @@ unsafe impl Send for SpanList {}
 impl SpanList {
     /// No span.
     pub const fn new() -> Self {
-        Self { head: null_mut(), len: 0 }
+        Self {
+            head: null_mut(),
+            len: 0,
+        }
     }
 
     /// How many there are.

@@ -74,11 +74,16 @@ pub struct Window {
 impl Window {
     /// What Go's mark would allow.
     pub fn of_mark(i: &MarkInputs) -> Self {
-        let ns = START_NS.saturating_add(i.objects.saturating_mul(OBJECT_NS)).saturating_add(i.spans.saturating_mul(SPAN_NS));
+        let ns = START_NS
+            .saturating_add(i.objects.saturating_mul(OBJECT_NS))
+            .saturating_add(i.spans.saturating_mul(SPAN_NS));
         let mean = i.allocated_bytes.max(1) as f64 / i.allocated_objects.max(1) as f64;
         let bytes = ns as f64 / (ALLOCATION_NS / mean + BYTE_NS);
         let left = i.goal.saturating_sub(i.heap_live).max(LEAST_WINDOW);
-        Self { bytes: (bytes as u64).min(left), ns }
+        Self {
+            bytes: (bytes as u64).min(left),
+            ns,
+        }
     }
 }
 
@@ -86,7 +91,12 @@ impl CycleWork {
     /// What a mark that ended at `heap_live` bytes counts as for the cons/mark estimate. How much was
     /// scanned cancels out there as long as it is the same each time: objects without pointers.
     pub const fn modelled(heap_live: u64) -> Self {
-        Self { heap_live, scan_work: GO_ROOTS, utilization: UTILIZATION, idle_utilization: IDLE_UTILIZATION }
+        Self {
+            heap_live,
+            scan_work: GO_ROOTS,
+            utilization: UTILIZATION,
+            idle_utilization: IDLE_UTILIZATION,
+        }
     }
 }
 
@@ -106,21 +116,39 @@ mod tests {
     #[test]
     fn a_mark_lasts_longer_the_more_there_is_to_mark() {
         let small = Window::of_mark(&CHURN);
-        let large = Window::of_mark(&MarkInputs { objects: 200_000, ..CHURN });
-        assert!(large.ns > small.ns && large.bytes > small.bytes, "{small:?} {large:?}");
+        let large = Window::of_mark(&MarkInputs {
+            objects: 200_000,
+            ..CHURN
+        });
+        assert!(
+            large.ns > small.ns && large.bytes > small.bytes,
+            "{small:?} {large:?}"
+        );
     }
 
     #[test]
     fn a_mark_ends_at_the_goal_at_the_latest() {
-        let w = Window::of_mark(&MarkInputs { objects: u64::MAX, spans: u64::MAX, ..CHURN });
+        let w = Window::of_mark(&MarkInputs {
+            objects: u64::MAX,
+            spans: u64::MAX,
+            ..CHURN
+        });
         assert_eq!((w.bytes, w.ns), (2_000_000, u64::MAX));
-        let w = Window::of_mark(&MarkInputs { goal: 0, objects: 1 << 40, ..CHURN });
+        let w = Window::of_mark(&MarkInputs {
+            goal: 0,
+            objects: 1 << 40,
+            ..CHURN
+        });
         assert_eq!(w.bytes, LEAST_WINDOW);
     }
 
     #[test]
     fn nothing_allocated_is_no_division_by_zero() {
-        let w = Window::of_mark(&MarkInputs { allocated_bytes: 0, allocated_objects: 0, ..MarkInputs::default() });
+        let w = Window::of_mark(&MarkInputs {
+            allocated_bytes: 0,
+            allocated_objects: 0,
+            ..MarkInputs::default()
+        });
         assert_eq!((w.ns, w.bytes.min(1_000)), (START_NS, 1_000));
     }
 }

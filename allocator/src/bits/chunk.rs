@@ -54,7 +54,9 @@ impl PageBits {
 
     /// How many of the `count` bits from `from` on are set.
     pub fn count(&self, from: usize, count: usize) -> usize {
-        Self::masks(from, count).map(|(w, m)| (self.0[w] & m).count_ones() as usize).sum()
+        Self::masks(from, count)
+            .map(|(w, m)| (self.0[w] & m).count_ones() as usize)
+            .sum()
     }
 }
 
@@ -89,7 +91,11 @@ impl ChunkBits {
         if !met_used {
             return Summary::free(CHUNK_PAGES as u32);
         }
-        Summary { start, max: max.max(run), end: run }
+        Summary {
+            start,
+            max: max.max(run),
+            end: run,
+        }
     }
 
     /// The first idle run of `count` pages, as a page of the chunk.
@@ -129,7 +135,13 @@ impl ChunkBits {
     /// cut to its upper `max` pages, in multiples of `align`: `(first page, pages)`.
     /// A free huge page (of `huge` pages, 0 if there are none) is taken whole, not broken
     /// (Go: `pallocData.findScavengeCandidate`).
-    pub fn releasable(&self, below: usize, align: usize, max: usize, huge: usize) -> Option<(usize, usize)> {
+    pub fn releasable(
+        &self,
+        below: usize,
+        align: usize,
+        max: usize,
+        huge: usize,
+    ) -> Option<(usize, usize)> {
         let kept = |w: usize| fill_groups(self.used.0[w] | self.released.0[w], align as u32);
         let top = (0..=below / 64).rev().find(|&w| kept(w) != u64::MAX)?;
         let word = kept(top);
@@ -183,7 +195,11 @@ fn fill_groups(w: u64, m: u32) -> u64 {
         return w;
     }
     let group = if m >= 64 { u64::MAX } else { (1 << m) - 1 };
-    (0..64).step_by(m as usize).map(|at| group << at).filter(|g| w & g != 0).fold(0, |a, g| a | g)
+    (0..64)
+        .step_by(m as usize)
+        .map(|at| group << at)
+        .filter(|g| w & g != 0)
+        .fold(0, |a, g| a | g)
 }
 
 #[cfg(test)]
@@ -192,7 +208,10 @@ mod tests {
     use proptest::prelude::*;
 
     fn chunk(used: &[(usize, usize)], released: &[(usize, usize)]) -> ChunkBits {
-        let mut c = ChunkBits { used: PageBits::EMPTY, released: PageBits::EMPTY };
+        let mut c = ChunkBits {
+            used: PageBits::EMPTY,
+            released: PageBits::EMPTY,
+        };
         used.iter().for_each(|&(a, n)| c.used.set(a, n));
         released.iter().for_each(|&(a, n)| c.released.set(a, n));
         c
@@ -237,9 +256,17 @@ mod tests {
     fn a_free_huge_page_is_released_whole() {
         let c = chunk(&[(0, 100)], &[]);
         assert_eq!(c.releasable(511, 1, 8, 256), Some((256, 256)));
-        assert_eq!(c.releasable(255, 1, 8, 256), Some((248, 8)), "this one is in use in part");
+        assert_eq!(
+            c.releasable(255, 1, 8, 256),
+            Some((248, 8)),
+            "this one is in use in part"
+        );
         let c = chunk(&[(0, 300)], &[]);
-        assert_eq!(c.releasable(511, 1, 8, 256), Some((504, 8)), "this huge page is broken already");
+        assert_eq!(
+            c.releasable(511, 1, 8, 256),
+            Some((504, 8)),
+            "this huge page is broken already"
+        );
     }
 
     #[test]

@@ -24,11 +24,19 @@ pub struct Summary {
 
 impl Summary {
     /// Nothing free. Zeroed memory reads as this: a chunk that was never grown has no free page.
-    pub const NONE: Self = Self { start: 0, max: 0, end: 0 };
+    pub const NONE: Self = Self {
+        start: 0,
+        max: 0,
+        end: 0,
+    };
 
     /// All of `pages` free.
     pub const fn free(pages: u32) -> Self {
-        Self { start: pages, max: pages, end: pages }
+        Self {
+            start: pages,
+            max: pages,
+            end: pages,
+        }
     }
 
     fn merge(parts: &[Summary], width: u32) -> Summary {
@@ -40,7 +48,11 @@ impl Summary {
                 at_start = p.start == width;
             }
             all.max = all.max.max(p.max).max(all.end + p.start);
-            all.end = if p.end == width { all.end + width } else { p.end };
+            all.end = if p.end == width {
+                all.end + width
+            } else {
+                p.end
+            };
         }
         all
     }
@@ -84,7 +96,12 @@ impl Summaries {
     /// # Safety
     /// Each pointer leads to [`Summaries::entries`] zeroed entries that live as long as this does and that nobody else uses.
     pub unsafe fn new(level: [NonNull<Summary>; LEVELS], chunks: usize) -> Self {
-        Self { level, chunks, first_top: 0, grown: 0 }
+        Self {
+            level,
+            chunks,
+            first_top: 0,
+            grown: 0,
+        }
     }
 
     fn slice(&self, level: usize, from: usize, count: usize) -> &[Summary] {
@@ -116,7 +133,8 @@ impl Summaries {
         for level in 1..LEVELS {
             (lo, hi) = (lo / FAN, hi / FAN);
             for i in lo..=hi {
-                let merged = Summary::merge(self.slice(level - 1, i * FAN, FAN), width(level - 1) as u32);
+                let merged =
+                    Summary::merge(self.slice(level - 1, i * FAN, FAN), width(level - 1) as u32);
                 self.set(level, i, merged);
             }
         }
@@ -169,7 +187,13 @@ mod tests {
     use proptest::prelude::*;
 
     fn summaries(chunks: usize) -> Summaries {
-        let level = core::array::from_fn(|l| NonNull::from(Vec::leak(vec![Summary::NONE; Summaries::entries(l, chunks)])).cast());
+        let level = core::array::from_fn(|l| {
+            NonNull::from(Vec::leak(vec![
+                Summary::NONE;
+                Summaries::entries(l, chunks)
+            ]))
+            .cast()
+        });
         // SAFETY: leaked, zeroed, of the right lengths.
         unsafe { Summaries::new(level, chunks) }
     }
@@ -178,8 +202,26 @@ mod tests {
     fn a_run_over_many_chunks_is_found_where_it_begins() {
         let mut s = summaries(4096);
         let free = Summary::free(512);
-        let half = Summary { start: 0, max: 256, end: 256 };
-        s.update(0, [Summary::NONE, half, free, free, Summary { start: 7, max: 100, end: 0 }].into_iter());
+        let half = Summary {
+            start: 0,
+            max: 256,
+            end: 256,
+        };
+        s.update(
+            0,
+            [
+                Summary::NONE,
+                half,
+                free,
+                free,
+                Summary {
+                    start: 7,
+                    max: 100,
+                    end: 0,
+                },
+            ]
+            .into_iter(),
+        );
         assert_eq!(s.find(1), Some(Found::Inside(1)));
         assert_eq!(s.find(257), Some(Found::At(512 + 256)));
         assert_eq!(s.find(256 + 1024 + 7), Some(Found::At(512 + 256)));

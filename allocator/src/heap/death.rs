@@ -24,7 +24,10 @@ pub struct Deaths {
 
 impl Deaths {
     /// Nothing.
-    pub const NONE: Self = Self { bytes: 0, objects: 0 };
+    pub const NONE: Self = Self {
+        bytes: 0,
+        objects: 0,
+    };
 }
 
 impl<O: Os> Heap<O> {
@@ -116,7 +119,11 @@ pub fn report_and_abort(address: usize, misuse: Misuse) -> ! {
         if class == SizeClass::LARGE {
             write!(line, "a large object of {bytes} bytes")
         } else {
-            write!(line, "an object of {bytes} bytes, size class {}", class.index())
+            write!(
+                line,
+                "an object of {bytes} bytes, size class {}",
+                class.index()
+            )
         }
     };
     // Writing to a line cannot fail: it cuts what does not fit.
@@ -124,17 +131,34 @@ pub fn report_and_abort(address: usize, misuse: Misuse) -> ! {
     let _ = match misuse {
         Misuse::DoubleFree { bytes, class } => {
             let _ = write!(line, "double free of {address:#x}: ");
-            described(&mut line, bytes, class).and_then(|()| write!(line, ", was freed before and not allocated since"))
+            described(&mut line, bytes, class)
+                .and_then(|()| write!(line, ", was freed before and not allocated since"))
         }
         Misuse::NotAllocated { bytes, class } => {
             let _ = write!(line, "invalid free of {address:#x}: the slot of ");
-            described(&mut line, bytes, class).and_then(|()| write!(line, " is not allocated (a double free across a cycle, or an address made up)"))
+            described(&mut line, bytes, class).and_then(|()| {
+                write!(
+                    line,
+                    " is not allocated (a double free across a cycle, or an address made up)"
+                )
+            })
         }
-        Misuse::Interior { start, bytes, class } => {
-            let _ = write!(line, "invalid free of {address:#x}: an interior address, {} bytes into ", address - start);
+        Misuse::Interior {
+            start,
+            bytes,
+            class,
+        } => {
+            let _ = write!(
+                line,
+                "invalid free of {address:#x}: an interior address, {} bytes into ",
+                address - start
+            );
             described(&mut line, bytes, class).and_then(|()| write!(line, " at {start:#x}"))
         }
-        Misuse::Foreign => write!(line, "invalid free of {address:#x}: not allocated by this heap (no span holds it, size class unknown)"),
+        Misuse::Foreign => write!(
+            line,
+            "invalid free of {address:#x}: not allocated by this heap (no span holds it, size class unknown)"
+        ),
     };
     let _ = writeln!(line);
     stderr_line(line.text());

@@ -84,11 +84,20 @@ impl<O: Os> Heap<O> {
             arena: Arena::new(),
             pages: PageHeap::new(),
             central: Central::new(),
-            registry: Lock::new(Rank::Caches, Registry { tag: Tag::FIRST, spare: null_mut() }),
+            registry: Lock::new(
+                Rank::Caches,
+                Registry {
+                    tag: Tag::FIRST,
+                    spare: null_mut(),
+                },
+            ),
             caches: AtomicPtr::new(null_mut()),
             progress: Progress::new(),
             live: Counter::new(),
-            large: LargeCounters { objects: Counter::new(), bytes: Counter::new() },
+            large: LargeCounters {
+                objects: Counter::new(),
+                bytes: Counter::new(),
+            },
             swept_bytes: Counter::new(),
             swept_objects: Counter::new(),
             eager: AtomicBool::new(false),
@@ -118,7 +127,8 @@ impl<O: Os> Heap<O> {
 
     /// Carries frees out at once from now on, or no longer.
     pub fn set_eager(&self, eager: bool) {
-        self.eager.store(eager, core::sync::atomic::Ordering::Relaxed);
+        self.eager
+            .store(eager, core::sync::atomic::Ordering::Relaxed);
     }
 
     /// Bytes of memory in use for the heap: spans, retained idle pages and metadata (Go: `mappedReady`).
@@ -128,6 +138,8 @@ impl<O: Os> Heap<O> {
 
     /// Releases up to `bytes` of idle pages; see [`PageHeap::scavenge`]. A refusal by the OS ends it early.
     pub fn scavenge(&self, bytes: usize, force: bool, stop: impl FnMut() -> bool) -> usize {
-        self.pages.scavenge(&self.os, &self.arena, bytes, force, stop).unwrap_or_else(|(released, _)| released)
+        self.pages
+            .scavenge(&self.os, &self.arena, bytes, force, stop)
+            .unwrap_or_else(|(released, _)| released)
     }
 }

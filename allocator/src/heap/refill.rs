@@ -4,12 +4,12 @@
 use super::Heap;
 use crate::cache::Cache;
 use crate::central::Lists;
+use crate::meta::Kind;
 use crate::os::{Os, OsError};
 use crate::page_heap::Run;
 use crate::size_class::SizeClass;
 use crate::span::{Span, State};
 use crate::{PAGE, pages_for};
-use crate::meta::Kind;
 use core::ptr::null_mut;
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -28,7 +28,10 @@ pub struct Refill {
 
 impl From<Run> for Refill {
     fn from(run: Run) -> Self {
-        Self { growth: run.growth, released: run.released * PAGE }
+        Self {
+            growth: run.growth,
+            released: run.released * PAGE,
+        }
     }
 }
 
@@ -51,7 +54,9 @@ impl<O: Os> Heap<O> {
     pub unsafe fn next_word(&self, cache: &Cache, class: SizeClass) -> bool {
         let held = &cache.held[class.index()];
         // SAFETY: a held span's header lives for ever.
-        let Some(span) = (unsafe { held.span.load(Relaxed).as_ref() }) else { return false };
+        let Some(span) = (unsafe { held.span.load(Relaxed).as_ref() }) else {
+            return false;
+        };
         self.fill_from(cache, class, span, held.word.get() + 1)
     }
 
@@ -62,8 +67,12 @@ impl<O: Os> Heap<O> {
             if free != 0 {
                 let bin = cache.bin(class);
                 held.word.set(word);
-                held.taken.store(held.taken.load(Relaxed) + u64::from(free.count_ones()), Relaxed);
-                bin.base.store(span.base() + word * 64 * span.slot_bytes(), Relaxed);
+                held.taken.store(
+                    held.taken.load(Relaxed) + u64::from(free.count_ones()),
+                    Relaxed,
+                );
+                bin.base
+                    .store(span.base() + word * 64 * span.slot_bytes(), Relaxed);
                 bin.free.store(free, Relaxed);
                 return true;
             }
@@ -91,7 +100,14 @@ impl<O: Os> Heap<O> {
                 self.reclaim(class.pages());
                 // SAFETY: the page cache is the owner's, who calls.
                 let pages = unsafe { &mut *cache.pages.get() };
-                let run = self.pages.alloc(&self.os, &self.meta, &self.arena, Some(pages), class.pages(), 1)?;
+                let run = self.pages.alloc(
+                    &self.os,
+                    &self.meta,
+                    &self.arena,
+                    Some(pages),
+                    class.pages(),
+                    1,
+                )?;
                 cost = run.into();
                 lists = self.central.class(class).lock();
                 self.open_span(&mut lists, class, run)?
@@ -100,10 +116,12 @@ impl<O: Os> Heap<O> {
         let taken = span.taken();
         lists.lend(span);
         let held = &cache.held[class.index()];
-        held.span.store(core::ptr::from_ref(span).cast_mut(), Relaxed);
+        held.span
+            .store(core::ptr::from_ref(span).cast_mut(), Relaxed);
         held.epoch.set(lists.epoch);
         drop(lists);
-        self.live.add(span.pages() * PAGE - taken * span.slot_bytes());
+        self.live
+            .add(span.pages() * PAGE - taken * span.slot_bytes());
         let filled = self.fill_from(cache, class, span, 0);
         debug_assert!(filled, "a span was taken for its free slots");
         Ok(cost)
@@ -129,10 +147,18 @@ impl<O: Os> Heap<O> {
     }
 
     /// A span in no list for pages just taken.
-    fn open_span(&self, lists: &mut Lists, class: SizeClass, run: Run) -> Result<&'static Span, OsError> {
+    fn open_span(
+        &self,
+        lists: &mut Lists,
+        class: SizeClass,
+        run: Run,
+    ) -> Result<&'static Span, OsError> {
         let span = match lists.spare.pop() {
             Some(span) => span,
-            None => match self.meta.take(&self.os, Kind::Spans, Span::block_bytes(class)) {
+            None => match self
+                .meta
+                .take(&self.os, Kind::Spans, Span::block_bytes(class))
+            {
                 Ok(block) => {
                     let block = block.as_ptr().cast::<Span>();
                     lists.blocks += 1;
@@ -148,8 +174,15 @@ impl<O: Os> Heap<O> {
                 }
             },
         };
-        span.open(self.arena.address_of(run.first), run.first, run.pages, run.dirty, lists.epoch);
-        self.arena.set_spans(run.first, run.pages, core::ptr::from_ref(span).cast_mut());
+        span.open(
+            self.arena.address_of(run.first),
+            run.first,
+            run.pages,
+            run.dirty,
+            lists.epoch,
+        );
+        self.arena
+            .set_spans(run.first, run.pages, core::ptr::from_ref(span).cast_mut());
         self.progress.opened(run.pages);
         Ok(span)
     }
@@ -159,18 +192,27 @@ impl<O: Os> Heap<O> {
     fn put_back(&self, lists: &mut Lists, cache: &Cache, class: SizeClass) {
         let held = &cache.held[class.index()];
         // SAFETY: a held span's header lives for ever.
-        let Some(span) = (unsafe { held.span.load(Relaxed).as_ref() }) else { return };
+        let Some(span) = (unsafe { held.span.load(Relaxed).as_ref() }) else {
+            return;
+        };
         let bin = cache.bin(class);
         let unused = bin.free.load(Relaxed);
         if unused != 0 {
             bin.free.store(0, Relaxed);
-            held.taken.store(held.taken.load(Relaxed) - u64::from(unused.count_ones()), Relaxed);
+            held.taken.store(
+                held.taken.load(Relaxed) - u64::from(unused.count_ones()),
+                Relaxed,
+            );
             span.return_word(held.word.get(), unused);
         }
         held.span.store(null_mut(), Relaxed);
         lists.unlink(span);
         let stale = held.epoch.get() != lists.epoch;
-        let taken = if lists.is_unswept(span) { self.sweep_unlisted(lists, span).taken } else { span.taken() };
+        let taken = if lists.is_unswept(span) {
+            self.sweep_unlisted(lists, span).taken
+        } else {
+            span.taken()
+        };
         if !stale {
             // Taking the span counted all its slots; those left over were not used.
             self.live.sub((span.slots() - taken) * span.slot_bytes());
@@ -211,10 +253,22 @@ impl<O: Os> Heap<O> {
     /// # Errors
     /// The OS's refusal to let the heap grow.
     pub fn alloc_large(&self, bytes: usize, align: usize) -> Result<Large, OsError> {
-        let too_large = OsError { operation: "allocation", address: 0, bytes, errno: 0 };
+        let too_large = OsError {
+            operation: "allocation",
+            address: 0,
+            bytes,
+            errno: 0,
+        };
         let pages = pages_for(bytes.max(1)).ok_or(too_large)?;
         self.reclaim(pages);
-        let run = self.pages.alloc(&self.os, &self.meta, &self.arena, None, pages, align.div_ceil(PAGE).max(1))?;
+        let run = self.pages.alloc(
+            &self.os,
+            &self.meta,
+            &self.arena,
+            None,
+            pages,
+            align.div_ceil(PAGE).max(1),
+        )?;
         let mut lists = self.central.class(SizeClass::LARGE).lock();
         let span = self.open_span(&mut lists, SizeClass::LARGE, run)?;
         span.take_word(0);
@@ -224,7 +278,11 @@ impl<O: Os> Heap<O> {
         drop(lists);
         self.live.add(pages * PAGE);
         let at = core::ptr::with_exposed_provenance_mut(span.base());
-        Ok(Large { at, dirty: run.dirty, cost: run.into() })
+        Ok(Large {
+            at,
+            dirty: run.dirty,
+            cost: run.into(),
+        })
     }
 
     /// Bytes that the object at `address` may use, and the class of its span; `None` if it is none of this heap's.

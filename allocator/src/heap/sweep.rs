@@ -145,7 +145,10 @@ impl<O: Os> Heap<O> {
                 return None;
             }
             let mut lists = self.central.class(SizeClass::from_index(c)).lock();
-            if let Some(span) = lists.pop_unswept_full().or_else(|| lists.pop_unswept_partial()) {
+            if let Some(span) = lists
+                .pop_unswept_full()
+                .or_else(|| lists.pop_unswept_partial())
+            {
                 let swept = self.sweep_unlisted(&mut lists, span);
                 let pages = self.settle(&mut lists, span, swept);
                 self.progress.credit.fetch_add(pages, Relaxed);
@@ -156,7 +159,10 @@ impl<O: Os> Heap<O> {
                 lists.lend(span);
                 return Some(0);
             }
-            let _ = self.progress.class.compare_exchange(c, c + 1, Relaxed, Relaxed);
+            let _ = self
+                .progress
+                .class
+                .compare_exchange(c, c + 1, Relaxed, Relaxed);
         }
     }
 
@@ -169,7 +175,10 @@ impl<O: Os> Heap<O> {
             let credit = p.credit.load(Relaxed);
             if credit > 0 {
                 let take = credit.min(left);
-                if p.credit.compare_exchange(credit, credit - take, AcqRel, Relaxed).is_ok() {
+                if p.credit
+                    .compare_exchange(credit, credit - take, AcqRel, Relaxed)
+                    .is_ok()
+                {
                     left -= take;
                 }
                 continue;
@@ -178,7 +187,10 @@ impl<O: Os> Heap<O> {
             if from >= self.pages.touched() {
                 return;
             }
-            if p.reclaim_at.compare_exchange(from, from + CHUNK_PAGES, Relaxed, Relaxed).is_ok() {
+            if p.reclaim_at
+                .compare_exchange(from, from + CHUNK_PAGES, Relaxed, Relaxed)
+                .is_ok()
+            {
                 let found = self.reclaim_chunk(from);
                 let take = found.min(left);
                 left -= take;
@@ -192,12 +204,15 @@ impl<O: Os> Heap<O> {
         let mut freed = 0;
         for page in from..(from + CHUNK_PAGES).min(self.pages.touched()) {
             // SAFETY: an entry of the table is a header, which lives for ever, or null.
-            let Some(span) = (unsafe { self.arena.entry(page).load(Acquire).as_ref() }) else { continue };
+            let Some(span) = (unsafe { self.arena.entry(page).load(Acquire).as_ref() }) else {
+                continue;
+            };
             if span.first_page() != page || span.swept() == self.progress.epoch() {
                 continue;
             }
             let mut lists = self.central.class(span.class()).lock();
-            let here = core::ptr::eq(self.arena.entry(page).load(Acquire), span) && span.first_page() == page;
+            let here = core::ptr::eq(self.arena.entry(page).load(Acquire), span)
+                && span.first_page() == page;
             let listed = matches!(span.state(), State::Full | State::Partial);
             if here && listed && lists.is_unswept(span) && span.has_deaths(lists.condemned) {
                 lists.unlink(span);
@@ -235,7 +250,11 @@ impl<O: Os> Heap<O> {
             if lists.is_unswept(span) {
                 self.sweep_unlisted(lists, span);
             }
-            if taken == 0 { self.close_span(lists, span) } else { lists.file(span, taken) }
+            if taken == 0 {
+                self.close_span(lists, span)
+            } else {
+                lists.file(span, taken)
+            }
         }
     }
 

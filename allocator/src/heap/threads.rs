@@ -18,10 +18,17 @@ impl<O: Os> Heap<O> {
         let cache = match unsafe { registry.spare.as_ref() } {
             Some(spare) => core::mem::replace(&mut registry.spare, spare.next_spare.load(Relaxed)),
             None => {
-                let Ok(block) = self.meta.take(&self.os, Kind::Caches, size_of::<Cache>() + align_of::<Cache>()) else {
+                let Ok(block) = self.meta.take(
+                    &self.os,
+                    Kind::Caches,
+                    size_of::<Cache>() + align_of::<Cache>(),
+                ) else {
                     return null_mut();
                 };
-                let at = block.as_ptr().map_addr(|a| a.next_multiple_of(align_of::<Cache>())).cast::<Cache>();
+                let at = block
+                    .as_ptr()
+                    .map_addr(|a| a.next_multiple_of(align_of::<Cache>()))
+                    .cast::<Cache>();
                 // SAFETY: fresh metadata, aligned and long enough.
                 unsafe { at.write(Cache::new(registry.tag, self.caches.load(Relaxed))) };
                 // Release: pairs with Acquire in `for_each_cache`.
@@ -47,7 +54,8 @@ impl<O: Os> Heap<O> {
             self.pages.flush(&mut *own.pages.get());
         }
         let mut registry = self.registry.lock();
-        own.next_spare.store(core::mem::replace(&mut registry.spare, cache), Relaxed);
+        own.next_spare
+            .store(core::mem::replace(&mut registry.spare, cache), Relaxed);
         self.cache_count.fetch_sub(1, Relaxed);
     }
 
@@ -86,7 +94,9 @@ impl<O: Os> Heap<O> {
         unsafe {
             self.meta.fork_unlock();
             self.pages.fork_unlock();
-            SizeClass::all().rev().for_each(|c| self.central.class(c).fork_unlock());
+            SizeClass::all()
+                .rev()
+                .for_each(|c| self.central.class(c).fork_unlock());
             self.for_each_cache(|c| c.drained.fork_unlock());
             self.registry.fork_unlock();
         }

@@ -60,7 +60,12 @@ pub struct Allocated {
 
 impl Allocated {
     /// Nothing yet.
-    pub const NONE: Self = Self { bytes: 0, objects: 0, swept_bytes: 0, swept_objects: 0 };
+    pub const NONE: Self = Self {
+        bytes: 0,
+        objects: 0,
+        swept_bytes: 0,
+        swept_objects: 0,
+    };
 
     /// Bytes in objects that no sweep has freed: live ones, and dead ones that wait.
     pub fn kept_bytes(&self) -> u64 {
@@ -95,7 +100,8 @@ impl<O: Os> Heap<O> {
             // SAFETY: every class's lock is held.
             let lists = unsafe { self.central.class(class).held() };
             t.classes[class.index()].frees = lists.frees;
-            t.span_bytes += lists.len() as u64 * crate::span::Span::block_bytes(class).next_multiple_of(64) as u64;
+            t.span_bytes += lists.len() as u64
+                * crate::span::Span::block_bytes(class).next_multiple_of(64) as u64;
         }
         t.total_free = self.swept_bytes.get();
         t.classes[0].mallocs = self.large.objects.get();
@@ -105,13 +111,17 @@ impl<O: Os> Heap<O> {
                 t.classes[class.index()].mallocs += cache.allocated(class);
             }
         });
-        let small: u64 = SizeClass::all().map(|c| t.classes[c.index()].mallocs * c.bytes() as u64).sum();
+        let small: u64 = SizeClass::all()
+            .map(|c| t.classes[c.index()].mallocs * c.bytes() as u64)
+            .sum();
         t.total_alloc += small;
         t.in_use = self.pages.bytes.in_use.get();
         t.retained = self.pages.bytes.retained.get();
         t.released = self.pages.bytes.released.get();
         // SAFETY: taken above.
-        SizeClass::all().rev().for_each(|c| unsafe { self.central.class(c).release() });
+        SizeClass::all()
+            .rev()
+            .for_each(|c| unsafe { self.central.class(c).release() });
         t.span_sys = self.meta.used(Kind::Spans);
         t.cache_sys = self.meta.used(Kind::Caches);
         t.cache_bytes = self.cache_count.load(Relaxed) as u64 * size_of::<crate::Cache>() as u64;

@@ -15,7 +15,12 @@ fn errno() -> i32 {
 }
 
 fn refused(operation: &'static str, address: usize, bytes: usize) -> OsError {
-    OsError { operation, address, bytes, errno: errno() }
+    OsError {
+        operation,
+        address,
+        bytes,
+        errno: errno(),
+    }
 }
 
 fn unmap(at: usize, bytes: usize) {
@@ -28,13 +33,34 @@ fn unmap(at: usize, bytes: usize) {
 fn reserve_at(hint: usize, bytes: usize) -> Result<usize, OsError> {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
     // SAFETY: a hint without MAP_FIXED never replaces an existing mapping.
-    let p = unsafe { libc::mmap(hint as *mut libc::c_void, bytes, libc::PROT_NONE, flags, -1, 0) };
-    if p == libc::MAP_FAILED { Err(refused("mmap(PROT_NONE)", hint, bytes)) } else { Ok(p as usize) }
+    let p = unsafe {
+        libc::mmap(
+            hint as *mut libc::c_void,
+            bytes,
+            libc::PROT_NONE,
+            flags,
+            -1,
+            0,
+        )
+    };
+    if p == libc::MAP_FAILED {
+        Err(refused("mmap(PROT_NONE)", hint, bytes))
+    } else {
+        Ok(p as usize)
+    }
 }
 
 fn name(at: NonNull<u8>, bytes: usize, label: &'static core::ffi::CStr) {
     // SAFETY: naming a mapping changes nothing but its name; kernels without it answer EINVAL.
-    unsafe { libc::prctl(libc::PR_SET_VMA, libc::PR_SET_VMA_ANON_NAME, at.as_ptr(), bytes, label.as_ptr()) };
+    unsafe {
+        libc::prctl(
+            libc::PR_SET_VMA,
+            libc::PR_SET_VMA_ANON_NAME,
+            at.as_ptr(),
+            bytes,
+            label.as_ptr(),
+        )
+    };
 }
 
 // SAFETY: mappings come from the kernel, private and anonymous: unused by anybody else and zero.
@@ -45,7 +71,12 @@ unsafe impl Os for Linux {
             first
         } else {
             unmap(first, bytes);
-            let wide = bytes.checked_add(align).ok_or(OsError { operation: "reserve", address: hint, bytes, errno: libc::ENOMEM })?;
+            let wide = bytes.checked_add(align).ok_or(OsError {
+                operation: "reserve",
+                address: hint,
+                bytes,
+                errno: libc::ENOMEM,
+            })?;
             let start = reserve_at(0, wide)?;
             let at = start.next_multiple_of(align);
             unmap(start, at - start);
@@ -53,7 +84,12 @@ unsafe impl Os for Linux {
             at
         };
         // mmap never returns the zero page to a process that did not ask for it.
-        NonNull::new(at as *mut u8).ok_or(OsError { operation: "reserve", address: 0, bytes, errno: libc::ENOMEM })
+        NonNull::new(at as *mut u8).ok_or(OsError {
+            operation: "reserve",
+            address: 0,
+            bytes,
+            errno: libc::ENOMEM,
+        })
     }
 
     unsafe fn unreserve(&self, at: NonNull<u8>, bytes: usize) {
@@ -62,7 +98,13 @@ unsafe impl Os for Linux {
 
     unsafe fn commit(&self, at: NonNull<u8>, bytes: usize) -> Result<(), OsError> {
         // SAFETY: the caller says that the range lies in a reservation of ours.
-        let r = unsafe { libc::mprotect(at.as_ptr().cast(), bytes, libc::PROT_READ | libc::PROT_WRITE) };
+        let r = unsafe {
+            libc::mprotect(
+                at.as_ptr().cast(),
+                bytes,
+                libc::PROT_READ | libc::PROT_WRITE,
+            )
+        };
         if r != 0 {
             return Err(refused("mprotect", at.as_ptr() as usize, bytes));
         }
@@ -77,7 +119,11 @@ unsafe impl Os for Linux {
         };
         // SAFETY: the caller says that nobody wants the contents.
         let r = unsafe { libc::madvise(at.as_ptr().cast(), bytes, how) };
-        if r != 0 { Err(refused("madvise", at.as_ptr() as usize, bytes)) } else { Ok(()) }
+        if r != 0 {
+            Err(refused("madvise", at.as_ptr() as usize, bytes))
+        } else {
+            Ok(())
+        }
     }
 
     unsafe fn no_huge_pages(&self, at: NonNull<u8>, bytes: usize) {
@@ -90,8 +136,18 @@ unsafe impl Os for Linux {
             .len(bytes)
             .no_reserve_swap()
             .map_anon()
-            .map_err(|e| OsError { operation: "mmap", address: 0, bytes, errno: e.raw_os_error().unwrap_or(libc::ENOMEM) })?;
-        let at = NonNull::new(map.as_mut_ptr()).ok_or(OsError { operation: "mmap", address: 0, bytes, errno: libc::ENOMEM })?;
+            .map_err(|e| OsError {
+                operation: "mmap",
+                address: 0,
+                bytes,
+                errno: e.raw_os_error().unwrap_or(libc::ENOMEM),
+            })?;
+        let at = NonNull::new(map.as_mut_ptr()).ok_or(OsError {
+            operation: "mmap",
+            address: 0,
+            bytes,
+            errno: libc::ENOMEM,
+        })?;
         core::mem::forget(map);
         name(at, bytes, c"goheap: metadata");
         Ok(at)
@@ -117,7 +173,12 @@ unsafe impl Os for Linux {
             n
         };
         let digits = &text[..usize::try_from(n).unwrap_or(0)];
-        digits.iter().take_while(|c| c.is_ascii_digit()).fold(0usize, |v, c| v.saturating_mul(10).saturating_add(usize::from(c - b'0')))
+        digits
+            .iter()
+            .take_while(|c| c.is_ascii_digit())
+            .fold(0usize, |v, c| {
+                v.saturating_mul(10).saturating_add(usize::from(c - b'0'))
+            })
     }
 }
 
@@ -133,12 +194,21 @@ impl Futex {
 
     /// Sleeps while the word holds `value`, at the most `timeout`. May return early for no reason.
     pub fn wait(&self, value: u32, timeout: Option<Duration>) {
-        let t = timeout.map(|t| libc::timespec { tv_sec: t.as_secs() as libc::time_t, tv_nsec: t.subsec_nanos() as libc::c_long });
+        let t = timeout.map(|t| libc::timespec {
+            tv_sec: t.as_secs() as libc::time_t,
+            tv_nsec: t.subsec_nanos() as libc::c_long,
+        });
         let t: *const libc::timespec = t.as_ref().map_or(core::ptr::null(), |t| t);
         let saved = errno();
         // SAFETY: the word and the time outlive the call.
         unsafe {
-            libc::syscall(libc::SYS_futex, self.0.as_ptr(), libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG, value, t);
+            libc::syscall(
+                libc::SYS_futex,
+                self.0.as_ptr(),
+                libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG,
+                value,
+                t,
+            );
             *libc::__errno_location() = saved;
         }
     }
@@ -148,22 +218,37 @@ impl Futex {
         let saved = errno();
         // SAFETY: the kernel only uses the word's address.
         unsafe {
-            libc::syscall(libc::SYS_futex, self.0.as_ptr(), libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG, count);
+            libc::syscall(
+                libc::SYS_futex,
+                self.0.as_ptr(),
+                libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG,
+                count,
+            );
             *libc::__errno_location() = saved;
         }
     }
 }
 
 fn clock(id: libc::clockid_t) -> u64 {
-    let mut t = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut t = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
     // SAFETY: writes one timespec.
     unsafe { libc::clock_gettime(id, &mut t) };
-    (t.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(t.tv_nsec as u64)
+    (t.tv_sec as u64)
+        .wrapping_mul(1_000_000_000)
+        .wrapping_add(t.tv_nsec as u64)
 }
 
 /// Nanoseconds of a clock that never goes back.
 pub fn monotonic_ns() -> u64 {
     clock(libc::CLOCK_MONOTONIC)
+}
+
+/// Nanoseconds of processor time that the process has used.
+pub fn process_cpu_ns() -> u64 {
+    clock(libc::CLOCK_PROCESS_CPUTIME_ID)
 }
 
 /// Nanoseconds since the epoch of 1970.

@@ -20,7 +20,9 @@ mod linux;
 mod process;
 
 pub use line::Line;
-pub use linux::{Futex, Linux, monotonic_ns, stderr_line, wall_clock_ns, yield_now};
+pub use linux::{
+    Futex, Linux, monotonic_ns, process_cpu_ns, stderr_line, wall_clock_ns, yield_now,
+};
 pub use process::{ThreadKey, at_fork, environment, processors, start_thread};
 
 use core::fmt;
@@ -50,7 +52,11 @@ pub struct OsError {
 
 impl fmt::Display for OsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} of {} bytes at {:#x} failed, errno {}", self.operation, self.bytes, self.address, self.errno)
+        write!(
+            f,
+            "{} of {} bytes at {:#x} failed, errno {}",
+            self.operation, self.bytes, self.address, self.errno
+        )
     }
 }
 
@@ -100,7 +106,7 @@ pub unsafe trait Os: Sync {
     /// The range must be committed.
     unsafe fn no_huge_pages(&self, at: NonNull<u8>, bytes: usize);
 
-    /// Maps `bytes` of zeroed memory for the heap's own structures. 
+    /// Maps `bytes` of zeroed memory for the heap's own structures.
     ///
     /// # Errors
     /// The kernel's refusal.

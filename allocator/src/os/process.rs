@@ -35,11 +35,13 @@ pub fn start_thread(name: &'static CStr, body: extern "C" fn(*mut c_void) -> *mu
         }
         libc::pthread_attr_setdetachstate(&mut attributes, libc::PTHREAD_CREATE_DETACHED);
         libc::pthread_attr_setstacksize(&mut attributes, 256 << 10);
-        let (mut all, mut before): (libc::sigset_t, libc::sigset_t) = (core::mem::zeroed(), core::mem::zeroed());
+        let (mut all, mut before): (libc::sigset_t, libc::sigset_t) =
+            (core::mem::zeroed(), core::mem::zeroed());
         libc::sigfillset(&mut all);
         libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut before);
         let mut thread: libc::pthread_t = core::mem::zeroed();
-        let started = libc::pthread_create(&mut thread, &attributes, body, core::ptr::null_mut()) == 0;
+        let started =
+            libc::pthread_create(&mut thread, &attributes, body, core::ptr::null_mut()) == 0;
         libc::pthread_sigmask(libc::SIG_SETMASK, &before, core::ptr::null_mut());
         libc::pthread_attr_destroy(&mut attributes);
         if started {
@@ -83,9 +85,17 @@ impl ThreadKey {
 }
 
 /// Has these called around each `fork`: before it, and after it in both processes.
-pub fn at_fork(before: unsafe extern "C" fn(), parent: unsafe extern "C" fn(), child: unsafe extern "C" fn()) {
+pub fn at_fork(
+    before: unsafe extern "C" fn(),
+    parent: unsafe extern "C" fn(),
+    child: unsafe extern "C" fn(),
+) {
     unsafe extern "C" {
-        fn pthread_atfork(before: unsafe extern "C" fn(), parent: unsafe extern "C" fn(), child: unsafe extern "C" fn()) -> c_int;
+        fn pthread_atfork(
+            before: unsafe extern "C" fn(),
+            parent: unsafe extern "C" fn(),
+            child: unsafe extern "C" fn(),
+        ) -> c_int;
     }
     // SAFETY: the functions live as long as the program.
     unsafe { pthread_atfork(before, parent, child) };

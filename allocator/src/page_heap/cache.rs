@@ -20,7 +20,11 @@ impl PageCache {
 
     /// Nothing set aside.
     pub const fn new() -> Self {
-        Self { base: 0, idle: 0, released: 0 }
+        Self {
+            base: 0,
+            idle: 0,
+            released: 0,
+        }
     }
 
     /// Whether there is nothing to take.
@@ -31,7 +35,11 @@ impl PageCache {
     /// The lowest run of `pages` pages: its first page, and how many were released.
     pub fn alloc(&mut self, pages: usize) -> Option<(usize, usize)> {
         let at = first_run(self.idle, pages)?;
-        let mask = if pages >= 64 { u64::MAX } else { ((1 << pages) - 1) << at };
+        let mask = if pages >= 64 {
+            u64::MAX
+        } else {
+            ((1 << pages) - 1) << at
+        };
         let released = (self.released & mask).count_ones() as usize;
         self.idle &= !mask;
         self.released &= !mask;
@@ -56,7 +64,9 @@ impl PageHeap {
     /// Sets aside the idle pages of the block that holds the lowest idle page.
     pub(super) fn fill(&self, state: &mut State) -> PageCache {
         let generation = state.scavenge.generation;
-        let Some(t) = &mut state.tables else { return PageCache::new() };
+        let Some(t) = &mut state.tables else {
+            return PageCache::new();
+        };
         let first = match t.summaries.find(1) {
             None => return PageCache::new(),
             Some(Found::At(page)) => page,
@@ -74,7 +84,11 @@ impl PageHeap {
         let d = t.density(c);
         *d = d.alloc(idle.count_ones(), generation);
         t.summarise(first, 1);
-        PageCache { base: first / 64 * 64, idle, released }
+        PageCache {
+            base: first / 64 * 64,
+            idle,
+            released,
+        }
     }
 
     /// Puts what is left in `cache` back.
@@ -84,7 +98,11 @@ impl PageHeap {
         }
         let mut state = self.state.lock();
         let generation = state.scavenge.generation;
-        let PageCache { base, idle, released } = core::mem::take(cache);
+        let PageCache {
+            base,
+            idle,
+            released,
+        } = core::mem::take(cache);
         let Some(t) = &mut state.tables else { return };
         let (c, within) = (base / CHUNK_PAGES, base % CHUNK_PAGES);
         t.chunk(c).used.clear_in_word(within, idle);
@@ -92,7 +110,9 @@ impl PageHeap {
         let d = t.density(c);
         *d = d.free(idle.count_ones(), generation);
         t.summarise(base, 1);
-        state.scavenge.freed(base + 63 - idle.leading_zeros() as usize);
+        state
+            .scavenge
+            .freed(base + 63 - idle.leading_zeros() as usize);
     }
 }
 
@@ -102,7 +122,11 @@ mod tests {
 
     #[test]
     fn the_lowest_run_that_is_long_enough_is_taken() {
-        let mut c = PageCache { base: 640, idle: 0b1111_0110_1101, released: 0b1001_0000_0001 };
+        let mut c = PageCache {
+            base: 640,
+            idle: 0b1111_0110_1101,
+            released: 0b1001_0000_0001,
+        };
         assert_eq!(c.alloc(3), Some((648, 1)));
         assert_eq!(c.alloc(2), Some((642, 0)));
         assert_eq!(c.alloc(1), Some((640, 1)));

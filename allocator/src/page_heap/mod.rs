@@ -24,6 +24,11 @@ use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use goheap_scavenger::ChunkDensity;
 
+/// Pages left out at the very start of the heap. Go pads its first chunk by a random 0 to 511 pages
+/// (`markRandomPaddingPages`), which count as idle and released for ever; here it is the mean of
+/// that, so that figures repeat.
+const PADDING: usize = 256;
+
 /// A run of pages taken from the heap, and what taking it meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Run {
@@ -92,7 +97,9 @@ impl Tables {
                 Err(e) => {
                     for &(p, bytes) in made[..i].iter() {
                         // SAFETY: just mapped, used by nobody.
-                        NonNull::new(p).into_iter().for_each(|p| unsafe { os.unreserve(p, bytes) });
+                        NonNull::new(p)
+                            .into_iter()
+                            .for_each(|p| unsafe { os.unreserve(p, bytes) });
                     }
                     return Err(e);
                 }
@@ -129,7 +136,10 @@ impl Tables {
         let (lo, hi) = (first / CHUNK_PAGES, (first + pages - 1) / CHUNK_PAGES);
         let chunks = self.chunks;
         // SAFETY: within the table; the summaries lie elsewhere.
-        self.summaries.update(lo, (lo..=hi).map(|i| unsafe { &*chunks.as_ptr().add(i) }.summary()));
+        self.summaries.update(
+            lo,
+            (lo..=hi).map(|i| unsafe { &*chunks.as_ptr().add(i) }.summary()),
+        );
     }
 }
 
@@ -237,7 +247,11 @@ impl PageHeap {
     }
 
     fn advice(&self) -> Advice {
-        if self.advice_free.load(Relaxed) { Advice::Free } else { Advice::DontNeed }
+        if self.advice_free.load(Relaxed) {
+            Advice::Free
+        } else {
+            Advice::DontNeed
+        }
     }
 
     /// A run of `pages` pages at a multiple of `align` pages (a power of two), for a span.
@@ -270,11 +284,20 @@ impl PageHeap {
             Some(first) => first,
             None => {
                 growth = self.grow(os, meta, arena, &mut state, pages.saturating_add(align - 1))?;
-                let full = OsError { operation: "growth", address: 0, bytes: pages * PAGE, errno: 0 };
+                let full = OsError {
+                    operation: "growth",
+                    address: 0,
+                    bytes: pages * PAGE,
+                    errno: 0,
+                };
                 state.find(pages, align).ok_or(full)?
             }
         };
-        let first = if align == 1 { found } else { arena.aligned_from(found, align) };
+        let first = if align == 1 {
+            found
+        } else {
+            arena.aligned_from(found, align)
+        };
         let released = state.take(first, pages);
         drop(state);
         Ok(self.hand_out(first, pages, released, growth))
@@ -287,7 +310,13 @@ impl PageHeap {
         self.bytes.released.sub(released * PAGE);
         self.bytes.retained.sub((pages - released) * PAGE);
         self.bytes.in_use.add(pages * PAGE);
-        Run { first, pages, released, growth, dirty: !zero }
+        Run {
+            first,
+            pages,
+            released,
+            growth,
+            dirty: !zero,
+        }
     }
 
     /// Takes a span's pages back; they are idle and retained then.
@@ -299,12 +328,30 @@ impl PageHeap {
 
     /// Grows by whole chunks, at least `pages` in a row (Go: `mheap.grow`). New memory
     /// counts as released: nothing backs it until it is touched.
-    fn grow<O: Os>(&self, os: &O, meta: &Meta, arena: &Arena, state: &mut State, pages: usize) -> Result<usize, OsError> {
-        let ask = pages.checked_next_multiple_of(CHUNK_PAGES).ok_or(OsError { operation: "growth", address: 0, bytes: usize::MAX, errno: 0 })?;
+    fn grow<O: Os>(
+        &self,
+        os: &O,
+        meta: &Meta,
+        arena: &Arena,
+        state: &mut State,
+        pages: usize,
+    ) -> Result<usize, OsError> {
+        let too_much = OsError {
+            operation: "growth",
+            address: 0,
+            bytes: usize::MAX,
+            errno: 0,
+        };
+        let padding = if state.tables.is_none() { PADDING } else { 0 };
+        let ask = pages
+            .checked_add(padding)
+            .and_then(|p| p.checked_next_multiple_of(CHUNK_PAGES))
+            .ok_or(too_much)?;
         let mut growth = 0;
         if state.tables.is_none() {
-            let least = ask.checked_mul(PAGE).ok_or(OsError { operation: "growth", address: 0, bytes: usize::MAX, errno: 0 })?;
-            let (extent, tables) = arena.start(os, meta, least, |chunks| Tables::make(os, meta, chunks))?;
+            let least = ask.checked_mul(PAGE).ok_or(too_much)?;
+            let (extent, tables) =
+                arena.start(os, meta, least, |chunks| Tables::make(os, meta, chunks))?;
             state.physical = os.physical_page();
             state.huge = os.huge_page();
             state.growing = extent;
@@ -313,7 +360,11 @@ impl PageHeap {
         if state.growing.pages < ask {
             let next = arena.extend(os, ask)?;
             let rest = state.growing;
-            if rest.pages > 0 && self.commit(os, meta, arena, state, rest.first, rest.pages).is_ok() {
+            if rest.pages > 0
+                && self
+                    .commit(os, meta, arena, state, rest.first, rest.pages)
+                    .is_ok()
+            {
                 growth += rest.pages * PAGE;
             }
             state.growing = next;
@@ -322,11 +373,25 @@ impl PageHeap {
         self.commit(os, meta, arena, state, first, ask)?;
         state.growing.first += ask;
         state.growing.pages -= ask;
+        if padding > 0 {
+            state.take(first, padding);
+            self.touched.store(first + padding, Relaxed);
+        }
         Ok(growth + ask * PAGE)
     }
 
-    fn commit<O: Os>(&self, os: &O, meta: &Meta, arena: &Arena, state: &mut State, first: usize, pages: usize) -> Result<(), OsError> {
-        let Some(at) = NonNull::new(arena.address_of(first) as *mut u8) else { return Ok(()) };
+    fn commit<O: Os>(
+        &self,
+        os: &O,
+        meta: &Meta,
+        arena: &Arena,
+        state: &mut State,
+        first: usize,
+        pages: usize,
+    ) -> Result<(), OsError> {
+        let Some(at) = NonNull::new(arena.address_of(first) as *mut u8) else {
+            return Ok(());
+        };
         // SAFETY: these pages lie in a reservation of the arena, and have not been handed out.
         unsafe {
             os.commit(at, pages * PAGE)?;
@@ -334,14 +399,22 @@ impl PageHeap {
                 os.no_huge_pages(at, pages * PAGE);
             }
         }
-        let Some(t) = &mut state.tables else { return Ok(()) };
+        let Some(t) = &mut state.tables else {
+            return Ok(());
+        };
         for (c, from, count) in parts(first, pages) {
             let chunk = t.chunk(c);
             chunk.used = PageBits::EMPTY;
             chunk.released.set(from, count);
         }
         t.summarise(first, pages);
-        meta.grew(pages / CHUNK_PAGES * (size_of::<ChunkBits>() + size_of::<ChunkDensity>() + size_of::<Summary>() * 2 + CHUNK_PAGES * size_of::<usize>()));
+        meta.grew(
+            pages / CHUNK_PAGES
+                * (size_of::<ChunkBits>()
+                    + size_of::<ChunkDensity>()
+                    + size_of::<Summary>() * 2
+                    + CHUNK_PAGES * size_of::<usize>()),
+        );
         self.bytes.released.add(pages * PAGE);
         debug_assert_eq!(pages * PAGE % CHUNK, 0);
         Ok(())

@@ -28,7 +28,12 @@ pub(super) struct Cursors {
 
 impl Cursors {
     pub const fn new() -> Self {
-        Self { patient: None, forced: None, freed: None, generation: 0 }
+        Self {
+            patient: None,
+            forced: None,
+            freed: None,
+            generation: 0,
+        }
     }
 
     pub fn freed(&mut self, page: usize) {
@@ -41,12 +46,28 @@ impl State {
     /// The highest chunk that may have something to release, and the page within it to look below.
     fn candidate(&mut self, force: bool) -> Option<(usize, usize)> {
         let generation = self.scavenge.generation;
-        let cursor = if force { self.scavenge.forced } else { self.scavenge.patient }?;
+        let cursor = if force {
+            self.scavenge.forced
+        } else {
+            self.scavenge.patient
+        }?;
         let t = self.tables.as_mut()?;
         let top = cursor / CHUNK_PAGES;
-        let chunk = (0..=top).rev().find(|&c| t.density(c).should_scavenge(generation, force));
-        let below = chunk.map(|c| if c == top { cursor } else { (c + 1) * CHUNK_PAGES - 1 });
-        *(if force { &mut self.scavenge.forced } else { &mut self.scavenge.patient }) = below;
+        let chunk = (0..=top)
+            .rev()
+            .find(|&c| t.density(c).should_scavenge(generation, force));
+        let below = chunk.map(|c| {
+            if c == top {
+                cursor
+            } else {
+                (c + 1) * CHUNK_PAGES - 1
+            }
+        });
+        *(if force {
+            &mut self.scavenge.forced
+        } else {
+            &mut self.scavenge.patient
+        }) = below;
         chunk.zip(below.map(|b| b % CHUNK_PAGES))
     }
 }
@@ -76,7 +97,9 @@ impl PageHeap {
     ) -> Result<usize, (usize, OsError)> {
         let mut released = 0;
         while released < bytes {
-            let Some((chunk, below)) = self.state.lock().candidate(force) else { break };
+            let Some((chunk, below)) = self.state.lock().candidate(force) else {
+                break;
+            };
             match self.release_in(os, arena, chunk, below, bytes - released) {
                 Ok(n) => released += n,
                 Err(e) => return Err((released, e)),
@@ -89,12 +112,25 @@ impl PageHeap {
     }
 
     /// Releases the highest releasable run of one chunk, at or below page `below` of it.
-    fn release_in<O: Os>(&self, os: &O, arena: &Arena, chunk: usize, below: usize, bytes: usize) -> Result<usize, OsError> {
+    fn release_in<O: Os>(
+        &self,
+        os: &O,
+        arena: &Arena,
+        chunk: usize,
+        below: usize,
+        bytes: usize,
+    ) -> Result<usize, OsError> {
         let mut state = self.state.lock();
         let align = (state.physical / PAGE).max(1);
-        let huge = if state.huge > PAGE && state.huge > state.physical { state.huge / PAGE } else { 0 };
+        let huge = if state.huge > PAGE && state.huge > state.physical {
+            state.huge / PAGE
+        } else {
+            0
+        };
         let max = bytes.div_ceil(PAGE).min(CHUNK_PAGES);
-        let Some(t) = &mut state.tables else { return Ok(0) };
+        let Some(t) = &mut state.tables else {
+            return Ok(0);
+        };
         let Some((from, pages)) = t.chunk(chunk).releasable(below, align, max, huge) else {
             let d = t.density(chunk);
             *d = d.set_empty();
@@ -106,11 +142,14 @@ impl PageHeap {
         drop(state);
 
         // SAFETY: idle pages of a grown chunk, marked as used above: nobody holds or gets them.
-        let done = NonNull::new(arena.address_of(first) as *mut u8)
-            .map_or(Ok(()), |at| unsafe { os.release(at, pages * PAGE, self.advice()) });
+        let done = NonNull::new(arena.address_of(first) as *mut u8).map_or(Ok(()), |at| unsafe {
+            os.release(at, pages * PAGE, self.advice())
+        });
 
         let mut state = self.state.lock();
-        let Some(t) = &mut state.tables else { return Ok(0) };
+        let Some(t) = &mut state.tables else {
+            return Ok(0);
+        };
         t.chunk(chunk).used.clear(from, pages);
         if done.is_ok() {
             t.chunk(chunk).released.set(from, pages);
