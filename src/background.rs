@@ -124,7 +124,7 @@ extern "C" fn sweeper(_: *mut c_void) -> *mut c_void {
         let mut swept = 0usize;
         while HEAP.sweep_one().is_some() {
             swept += 1;
-            if swept % BATCH == 0 {
+            if swept.is_multiple_of(BATCH) {
                 os::yield_now();
             }
         }

@@ -40,11 +40,13 @@ unsafe impl GlobalAlloc for GoHeap {
 
     #[inline]
     unsafe fn dealloc(&self, at: *mut u8, _layout: Layout) {
+        let address = at.expose_provenance();
+        let Some(cache) = thread::cache() else {
+            return slow::free(address);
+        };
         // SAFETY: the calling thread's cache; a full log is flushed at once.
-        match thread::cache() {
-            Some(cache) if unsafe { !cache.log(at.expose_provenance()) } => {}
-            Some(cache) => slow::flush(cache),
-            None => slow::free(at.expose_provenance()),
+        if unsafe { cache.log(address) } {
+            slow::flush(cache);
         }
     }
 

@@ -212,7 +212,7 @@ impl Options {
 
     /// What the environment says. Complains on standard error about values that it cannot take.
     pub fn from_environment() -> Self {
-        Self::from_lookup(os::environment, |line| os::stderr_line(line))
+        Self::from_lookup(os::environment, os::stderr_line)
     }
 
     fn from_lookup<'a>(

@@ -69,17 +69,17 @@ pub fn access() -> Option<Access> {
         return Some(Access::Own(cache));
     }
     RUNTIME.start();
-    if LIFE.get() == Life::New {
-        if let Some(key) = key() {
-            let cache = HEAP.acquire_cache();
-            // SAFETY: caches are never unmapped.
-            if let Some(own) = unsafe { cache.as_ref() } {
-                CACHE.set(cache);
-                LIFE.set(Life::Running);
-                // May allocate, which works by now.
-                key.set(cache.cast());
-                return Some(Access::Own(own));
-            }
+    if LIFE.get() == Life::New
+        && let Some(key) = key()
+    {
+        let cache = HEAP.acquire_cache();
+        // SAFETY: caches are never unmapped.
+        if let Some(own) = unsafe { cache.as_ref() } {
+            CACHE.set(cache);
+            LIFE.set(Life::Running);
+            // SAFETY: a thread's cache is what `hand_back` takes. May allocate, which works by now.
+            unsafe { key.set(cache.cast()) };
+            return Some(Access::Own(own));
         }
     }
     shared()

@@ -161,11 +161,7 @@ impl Central {
         let mut lists = [const { Lock::new(Rank::Class(0), Lists::new()) }; CLASSES];
         let mut c = 1;
         while c < CLASSES {
-            // Nothing to drop in what is replaced.
-            core::mem::forget(core::mem::replace(
-                &mut lists[c],
-                Lock::new(Rank::Class(c as u8), Lists::new()),
-            ));
+            lists[c].set_rank(Rank::Class(c as u8));
             c += 1;
         }
         Self(lists)

@@ -65,8 +65,11 @@ impl ThreadKey {
     }
 
     /// Sets the calling thread's value.
-    pub fn set(self, value: *mut c_void) {
-        // SAFETY: the key was created and is never deleted.
+    ///
+    /// # Safety
+    /// The key's function may be called with `value` when the thread ends.
+    pub unsafe fn set(self, value: *mut c_void) {
+        // SAFETY: the key was created and is never deleted; the caller answers for the value.
         unsafe { libc::pthread_setspecific(self.0, value) };
     }
 

@@ -268,14 +268,13 @@ impl PageHeap {
         pages: usize,
         align: usize,
     ) -> Result<Run, OsError> {
-        if align == 1 && pages < PageCache::PAGES / 4 {
-            if let Some(cache) = cache {
-                if cache.is_empty() {
-                    *cache = self.fill(&mut self.state.lock());
-                }
-                if let Some((first, released)) = cache.alloc(pages) {
-                    return Ok(self.hand_out(first, pages, released, 0));
-                }
+        let small = align == 1 && pages < PageCache::PAGES / 4;
+        if let Some(cache) = cache.filter(|_| small) {
+            if cache.is_empty() {
+                *cache = self.fill(&mut self.state.lock());
+            }
+            if let Some((first, released)) = cache.alloc(pages) {
+                return Ok(self.hand_out(first, pages, released, 0));
             }
         }
         let mut state = self.state.lock();
