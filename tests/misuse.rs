@@ -1,0 +1,315 @@
+//! A wrong free ends the process, and says which address, what lies there, and what is wrong.
+
+use std::alloc::{GlobalAlloc, Layout};
+use std::ptr;
+use std::thread;
+
+use goheap::GoHeap;
+
+#[path = "support/child.rs"]
+mod child;
+
+/// A value, not the global allocator: nothing but these tests frees into it.
+static HEAP: GoHeap = GoHeap::new();
+
+const SMALL: usize = 100;
+/// Go's class for it.
+const SMALL_CLASS: &str = "112";
+const LARGE: usize = 1 << 20;
+
+/// An address that other threads may be told.
+#[derive(Clone, Copy)]
+struct Address(usize);
+
+impl Address {
+    fn of_new(size: usize) -> Self {
+        // SAFETY: the size is not zero.
+        let pointer = unsafe { HEAP.alloc(layout(size)) };
+        assert!(!pointer.is_null());
+        Self(pointer.expose_provenance())
+    }
+
+    /// Frees the address, sound or not: the tests below are about what comes of it.
+    fn free(self, size: usize) {
+        // SAFETY: none in general. The heap is to find that out, in a process that holds
+        // nothing else of it, and end it.
+        unsafe { HEAP.dealloc(ptr::with_exposed_provenance_mut(self.0), layout(size)) };
+    }
+
+    fn plus(self, bytes: usize) -> Self {
+        Self(self.0 + bytes)
+    }
+}
+
+fn layout(size: usize) -> Layout {
+    Layout::from_size_align(size, 8).expect("a layout")
+}
+
+/// Sets the heap up, with a span, so that a foreign address is told from its own.
+fn use_the_heap() {
+    Address::of_new(SMALL);
+}
+
+/// Runs `misuse` in a child, which returns the address it has freed wrongly; expects the
+/// child's death and, in one line of what it says, that address and all of `words`.
+#[track_caller]
+fn expect_death<T: Fn()>(test: T, misuse: fn() -> Address, words: &[&str]) {
+    let body = || {
+        let address = misuse();
+        child::report("address", format_args!("{:#x}", address.0));
+        // A free is looked at when the thread's log is flushed; a cycle flushes all.
+        goheap::gc();
+        child::report("survived", true);
+    };
+    let outcome = child::run(test, |_| {}, body).expect_signal(libc::SIGABRT);
+    let address = outcome.reported("address").to_owned();
+    let line = outcome.stderr.lines().find(|line| {
+        let mut words = line.split(|c: char| !c.is_ascii_alphanumeric());
+        words.any(|word| word == address)
+    });
+    let Some(line) = line else {
+        panic!("{address} is not mentioned: {outcome}");
+    };
+    for word in words {
+        assert!(line.contains(word), "“{word}” is not in “{line}”");
+    }
+}
+
+#[test]
+fn a_double_free() {
+    let misuse = || {
+        let object = Address::of_new(SMALL);
+        object.free(SMALL);
+        object.free(SMALL);
+        object
+    };
+    expect_death(
+        a_double_free,
+        misuse,
+        &["double free", SMALL_CLASS, "size class"],
+    );
+}
+
+#[test]
+fn a_double_free_of_a_large_object() {
+    let misuse = || {
+        let object = Address::of_new(LARGE);
+        object.free(LARGE);
+        object.free(LARGE);
+        object
+    };
+    expect_death(
+        a_double_free_of_a_large_object,
+        misuse,
+        &["double free", "large", "1048576"],
+    );
+}
+
+#[test]
+fn a_free_by_each_of_two_threads() {
+    let misuse = || {
+        let object = Address::of_new(SMALL);
+        for thread in [
+            thread::spawn(move || object.free(SMALL)),
+            thread::spawn(move || object.free(SMALL)),
+        ] {
+            thread
+                .join()
+                .expect("the free itself returns, or ends the process");
+        }
+        object
+    };
+    // The log of a thread that ends is flushed: the process may die before it can tell the address.
+    let body = move || {
+        misuse();
+        goheap::gc();
+    };
+    let outcome =
+        child::run(a_free_by_each_of_two_threads, |_| {}, body).expect_signal(libc::SIGABRT);
+    assert!(outcome.stderr.contains("double free of 0x"), "{outcome}");
+}
+
+#[test]
+fn a_double_free_far_apart_in_a_full_log() {
+    let misuse = || {
+        let others: Vec<Address> = (0..100_000).map(|_| Address::of_new(SMALL)).collect();
+        let object = Address::of_new(SMALL);
+        child::report("address", format_args!("{:#x}", object.0));
+        object.free(SMALL);
+        others.iter().for_each(|other| other.free(SMALL));
+        object.free(SMALL);
+        object
+    };
+    expect_death(
+        a_double_free_far_apart_in_a_full_log,
+        misuse,
+        &[SMALL_CLASS],
+    );
+}
+
+#[test]
+fn a_second_free_after_the_first_was_swept() {
+    let misuse = || {
+        let (object, _neighbour) = (Address::of_new(SMALL), Address::of_new(SMALL));
+        object.free(SMALL);
+        goheap::gc();
+        goheap::gc();
+        object.free(SMALL);
+        object
+    };
+    expect_death(
+        a_second_free_after_the_first_was_swept,
+        misuse,
+        &["not allocated", SMALL_CLASS],
+    );
+}
+
+#[test]
+fn a_second_free_of_a_large_object_after_the_first_was_swept() {
+    let misuse = || {
+        let object = Address::of_new(LARGE);
+        object.free(LARGE);
+        goheap::gc();
+        goheap::gc();
+        object.free(LARGE);
+        object
+    };
+    expect_death(
+        a_second_free_of_a_large_object_after_the_first_was_swept,
+        misuse,
+        &["not allocated by this heap"],
+    );
+}
+
+#[test]
+fn an_address_inside_an_object() {
+    let misuse = || {
+        let inside = Address::of_new(SMALL).plus(16);
+        inside.free(SMALL);
+        inside
+    };
+    expect_death(
+        an_address_inside_an_object,
+        misuse,
+        &["interior", SMALL_CLASS, "16 bytes"],
+    );
+}
+
+#[test]
+fn an_unaligned_address_inside_an_object() {
+    let misuse = || {
+        let inside = Address::of_new(SMALL).plus(1);
+        inside.free(SMALL);
+        inside
+    };
+    expect_death(
+        an_unaligned_address_inside_an_object,
+        misuse,
+        &["interior", SMALL_CLASS],
+    );
+}
+
+#[test]
+fn a_page_inside_a_large_object() {
+    let misuse = || {
+        let inside = Address::of_new(LARGE).plus(8192);
+        inside.free(LARGE);
+        inside
+    };
+    expect_death(
+        a_page_inside_a_large_object,
+        misuse,
+        &["interior", "large", "8192 bytes"],
+    );
+}
+
+#[test]
+fn an_address_on_the_stack() {
+    let misuse = || {
+        use_the_heap();
+        let local = [0_u64; 4];
+        let address = Address(ptr::from_ref(&local).expose_provenance());
+        address.free(SMALL);
+        address
+    };
+    expect_death(
+        an_address_on_the_stack,
+        misuse,
+        &["not allocated by this heap"],
+    );
+}
+
+#[test]
+fn an_address_of_another_allocator() {
+    let misuse = || {
+        use_the_heap();
+        let address = Address(Box::into_raw(Box::new([0_u64; 8])).expose_provenance());
+        address.free(64);
+        address
+    };
+    expect_death(
+        an_address_of_another_allocator,
+        misuse,
+        &["not allocated by this heap"],
+    );
+}
+
+#[test]
+fn an_address_in_a_mapping_of_the_program() {
+    let misuse = || {
+        use_the_heap();
+        // SAFETY: a new mapping, placed by the kernel.
+        let mapping = unsafe {
+            let protection = libc::PROT_READ | libc::PROT_WRITE;
+            libc::mmap(
+                ptr::null_mut(),
+                LARGE,
+                protection,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+                -1,
+                0,
+            )
+        };
+        assert_ne!(mapping, libc::MAP_FAILED);
+        let address = Address(mapping.expose_provenance());
+        address.free(LARGE);
+        address
+    };
+    expect_death(
+        an_address_in_a_mapping_of_the_program,
+        misuse,
+        &["not allocated by this heap"],
+    );
+}
+
+#[test]
+fn an_address_before_anything_is_allocated() {
+    let misuse = || {
+        let address = Address(0x1000);
+        address.free(SMALL);
+        address
+    };
+    expect_death(
+        an_address_before_anything_is_allocated,
+        misuse,
+        &["not allocated by this heap"],
+    );
+}
+
+/// The control: the same steps without a wrong one.
+#[test]
+fn right_frees_are_let_be() {
+    let body = || {
+        let object = Address::of_new(SMALL);
+        object.free(SMALL);
+        goheap::gc();
+        // The same slots again, freed once each by another thread.
+        let again: Vec<Address> = (0..1000).map(|_| Address::of_new(SMALL)).collect();
+        let frees = thread::spawn(move || again.iter().for_each(|object| object.free(SMALL)));
+        frees.join().expect("the frees return");
+        Address::of_new(LARGE).free(LARGE);
+        goheap::gc();
+    };
+    let outcome = child::run(right_frees_are_let_be, |_| {}, body).expect_success();
+    assert!(!outcome.stderr.contains("goheap"), "{outcome}");
+}
