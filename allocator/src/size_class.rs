@@ -66,22 +66,26 @@ impl SizeClass {
     /// `None` where only a span of its own can.
     #[inline(always)]
     pub fn fitting(bytes: usize, align: usize) -> Option<SizeClass> {
-        // Each class from 16 bytes on except 24 is a multiple of 16, and 24 is never the class of one.
-        let rounded = bytes.max(1).checked_add(align - 1)? & !(align - 1);
-        if align <= 16 {
-            return (rounded <= MAX_SMALL).then(|| SizeClass::of(rounded));
+        if align > 8 {
+            return Self::aligned(bytes, align);
         }
-        Self::aligned(rounded, align)
+        (bytes <= MAX_SMALL).then(|| SizeClass::of(bytes))
     }
 
-    #[cold]
-    fn aligned(rounded: usize, align: usize) -> Option<SizeClass> {
+    #[inline]
+    fn aligned(bytes: usize, align: usize) -> Option<SizeClass> {
+        let rounded = bytes.max(1).checked_add(align - 1)? & !(align - 1);
         if align > PAGE || rounded > MAX_SMALL {
             return None;
         }
-        (SizeClass::of(rounded).0..CLASSES as u8)
+        let first = SizeClass::of(rounded);
+        if align == 16 {
+            // Each class from 16 bytes on but 24 is a multiple of 16, and 24 serves no multiple of 16.
+            return Some(first);
+        }
+        (first.0..CLASSES as u8)
             .map(SizeClass)
-            .find(|c| c.bytes() % align == 0)
+            .find(|c| c.bytes().is_multiple_of(align))
     }
 
     /// The class with this number.

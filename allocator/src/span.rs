@@ -296,16 +296,44 @@ impl Span {
     #[inline(always)]
     pub fn bury(&self, address: usize, tag: Tag) -> Result<usize, Misuse> {
         let bytes = self.slot_bytes();
-        let slot = self.slot_of(address);
-        if slot >= self.slots() || self.base() + slot * bytes != address {
-            return Err(self.interior(address));
+        self.bury_in(self.words(), self.base(), bytes, address, tag)?;
+        self.seen[tag.index()].store(1, Relaxed);
+        Ok(bytes)
+    }
+
+    /// [Buries](Span::bury) all of `addresses`; returns their bytes.
+    ///
+    /// # Errors
+    /// The first address that something is wrong with, and what. Those before it are buried.
+    pub fn bury_all(&self, addresses: &[AtomicUsize], tag: Tag) -> Result<u64, (usize, Misuse)> {
+        let (words, base, bytes) = (self.words(), self.base(), self.slot_bytes());
+        self.seen[tag.index()].store(1, Relaxed);
+        for address in addresses {
+            let address = address.load(Relaxed);
+            self.bury_in(words, base, bytes, address, tag)
+                .map_err(|m| (address, m))?;
         }
-        let word = self.words()[slot / 64].load(Relaxed);
-        if word >> (slot % 64) & 1 == 0 {
-            return Err(Misuse::NotAllocated {
-                bytes,
-                class: self.class,
-            });
+        Ok(addresses.len() as u64 * bytes as u64)
+    }
+
+    #[inline(always)]
+    fn bury_in(
+        &self,
+        words: &[AtomicU64],
+        base: usize,
+        bytes: usize,
+        address: usize,
+        tag: Tag,
+    ) -> Result<(), Misuse> {
+        let slot = self.slot_of(address);
+        // In this order: a slot beyond the last has no word.
+        let Some(word) = words.get(slot / 64) else {
+            return Err(self.what_is_wrong(address));
+        };
+        let allocated = word.load(Relaxed) >> (slot % 64) & 1 != 0;
+        let exact = base + slot * bytes == address;
+        if !(allocated && exact && slot < self.slots()) {
+            return Err(self.what_is_wrong(address));
         }
         let death = self.death(slot);
         if death.load(Relaxed) != 0 {
@@ -315,19 +343,22 @@ impl Span {
             });
         }
         death.store(tag.0, Relaxed);
-        self.seen[tag.index()].store(1, Relaxed);
-        Ok(bytes)
+        Ok(())
     }
 
     #[cold]
-    fn interior(&self, address: usize) -> Misuse {
+    fn what_is_wrong(&self, address: usize) -> Misuse {
+        let (class, bytes) = (self.class, self.slot_bytes());
         let slot = self.slot_of(address).min(self.slots() - 1);
-        let bytes = self.slot_bytes();
-        Misuse::Interior {
-            start: self.base() + slot * bytes,
-            bytes,
-            class: self.class,
+        let start = self.base() + slot * bytes;
+        if start != address {
+            return Misuse::Interior {
+                start,
+                bytes,
+                class,
+            };
         }
+        Misuse::NotAllocated { bytes, class }
     }
 
     /// Whether anything died here in the epoch of `tag`.

@@ -1,6 +1,7 @@
 //! Deaths: from a thread's log into spans, and the close of an epoch.
 
 use super::Heap;
+use crate::PAGE_SHIFT;
 use crate::cache::{Cache, Drained, prefetch};
 use crate::os::{Line, Os, stderr_line};
 use crate::size_class::SizeClass;
@@ -57,35 +58,31 @@ impl<O: Os> Heap<O> {
     }
 
     /// Writes deaths into their spans, in three passes that each ask for what the next one reads.
+    /// Deaths that follow each other in one span, as most do, need but one pass.
     fn bury_group(&self, group: &[AtomicUsize], tag: Tag) -> u64 {
-        let mut spans = [core::ptr::null::<Span>(); GROUP];
-        let mut last = (usize::MAX, core::ptr::null::<Span>());
+        let mut spans = [const { None::<&'static Span> }; GROUP];
+        let (mut last_page, mut last) = (usize::MAX, None::<&'static Span>);
+        let mut alike = true;
         for (entry, span) in group.iter().zip(&mut spans) {
             let address = entry.load(Relaxed);
-            let page = address >> crate::PAGE_SHIFT;
-            if page != last.0 {
-                last = (page, self.arena.span_of(address));
-                prefetch(last.1);
+            let page = address >> PAGE_SHIFT;
+            if page != last_page {
+                // SAFETY: an entry of the table is a header, which lives for ever, or null.
+                let found = unsafe { self.arena.span_of(address).as_ref() };
+                let Some(found) = found else {
+                    report_and_abort(address, Misuse::Foreign)
+                };
+                alike &= last.is_none_or(|l| core::ptr::eq(l, found));
+                (last_page, last) = (page, Some(found));
+                prefetch(found);
             }
-            *span = last.1;
+            *span = last;
         }
-        for (entry, span) in group.iter().zip(&spans) {
-            // SAFETY: an entry of the table is a header, which lives for ever, or null.
-            match unsafe { span.as_ref() } {
-                Some(s) => prefetch(s.death_at(s.slot_of(entry.load(Relaxed)))),
-                None => report_and_abort(entry.load(Relaxed), Misuse::Foreign),
-            }
-        }
-        let mut bytes = 0;
-        for (entry, span) in group.iter().zip(&spans) {
-            let address = entry.load(Relaxed);
-            // SAFETY: the pass before found a header.
-            match unsafe { &**span }.bury(address, tag) {
-                Ok(n) => bytes += n as u64,
-                Err(m) => report_and_abort(address, m),
-            }
-        }
-        bytes
+        let outcome = match last {
+            Some(span) if alike => span.bury_all(group, tag),
+            _ => bury_each(group, &spans, tag),
+        };
+        outcome.unwrap_or_else(|(address, misuse)| report_and_abort(address, misuse))
     }
 
     /// Closes the epoch: every death logged so far counts for the next sweep, every later one
@@ -108,6 +105,28 @@ impl<O: Os> Heap<O> {
         });
         (condemned, all)
     }
+}
+
+/// Buries each death in its own span; the death bytes are asked for first.
+fn bury_each(
+    group: &[AtomicUsize],
+    spans: &[Option<&'static Span>],
+    tag: Tag,
+) -> Result<u64, (usize, Misuse)> {
+    let pairs = || {
+        group
+            .iter()
+            .map(|e| e.load(Relaxed))
+            .zip(spans.iter().flatten())
+    };
+    for (address, span) in pairs() {
+        prefetch(span.death_at(span.slot_of(address)));
+    }
+    let mut bytes = 0;
+    for (address, span) in pairs() {
+        bytes += span.bury(address, tag).map_err(|m| (address, m))? as u64;
+    }
+    Ok(bytes)
 }
 
 /// Says what is wrong with a freed address, and ends the process: the heap can no
