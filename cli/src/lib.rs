@@ -1,1 +1,55 @@
-//! The goheap program, as a library that its tests can reach.
+//! The goheap program: replays allocation traces on goheap and tells, beside
+//! what Go did with the same traces, where memory goes.
+//!
+//! `main.rs` makes goheap the global allocator and calls [`main`]; all else is here,
+//! where tests reach it. One file a subcommand: [`replay`], [`story`].
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod error;
+pub mod fidelity;
+pub mod record;
+pub mod replay;
+pub mod shipped;
+pub mod story;
+pub mod trace;
+
+pub use error::Error;
+
+/// Go's memory manager under a Rust program.
+///
+/// Without a command, tells the story: replays eight small allocation traces,
+/// each in a process of its own, and shows what each of their steps does to the
+/// process's memory, beside what Go 1.27.3 did.
+#[derive(Parser)]
+#[command(name = "goheap", version, args_conflicts_with_subcommands = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    story: story::Options,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Replay(replay::Options),
+}
+
+/// Runs the program that the command line asks for. Errors go to stderr and
+/// make the exit code 1; a command line that makes no sense makes it 2.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let done = match &arguments.command {
+        Some(Command::Replay(options)) => replay::run(options),
+        None => story::run(&arguments.story),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}

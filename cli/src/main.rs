@@ -1,2 +1,8 @@
-//! The goheap program.
-fn main() {}
+//! The goheap program, on goheap's own heap.
+
+#[global_allocator]
+static HEAP: goheap::GoHeap = goheap::GoHeap::new();
+
+fn main() -> std::process::ExitCode {
+    goheap_cli::main()
+}

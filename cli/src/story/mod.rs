@@ -1,0 +1,72 @@
+//! The story: where the memory is that ps shows and the heap profile does not.
+//!
+//! Eight small traces run on goheap, each in a process of its own, so that each
+//! starts from an empty heap. What each step did is shown as tables, as a chart,
+//! and in a sentence, beside what Go 1.27.3 did with the same trace.
+
+mod chart;
+mod live;
+mod table;
+mod told;
+mod words;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::{Error, shipped};
+use told::Told;
+
+/// What the story can be told otherwise.
+#[derive(clap::Args)]
+pub struct Options {
+    /// Where to write the story's chart.
+    #[arg(long, value_name = "FILE", default_value = "goheap-story.svg")]
+    out: PathBuf,
+}
+
+/// Runs the traces, then shows them.
+pub fn run(options: &Options) -> Result<(), Error> {
+    let traces: Vec<_> = shipped::all()
+        .into_iter()
+        .filter(|shipped| shipped.name != "sizes")
+        .collect();
+    let progress = ProgressBar::new(traces.len() as u64).with_style(
+        ProgressStyle::with_template("{bar:24} {pos} of {len} replays, {msg} ({elapsed})")
+            .expect("the template is well-formed"),
+    );
+    progress.enable_steady_tick(Duration::from_millis(200));
+    let mut stories = Vec::new();
+    for shipped in traces {
+        progress.set_message(shipped.name);
+        stories.push(Told::by_running(shipped)?);
+        progress.inc(1);
+    }
+    progress.finish_and_clear();
+
+    print(&stories).map_err(Error::system("write to stdout"))?;
+    chart::write(&stories, &options.out)?;
+    writeln!(io::stdout(), "Chart: {}", options.out.display())
+        .map_err(Error::system("write to stdout"))
+}
+
+fn print(stories: &[Told]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(
+        out,
+        "What each step of a trace does to a process's memory, in MB of 2^20 bytes:\n\
+         goheap, measured now, beside Go 1.27.3, the median of its runs.\n"
+    )?;
+    for told in stories {
+        writeln!(out, "{}", told.shipped.name)?;
+        writeln!(out, "{}", table::of(told))?;
+        writeln!(out, "{}\n", words::fidelity(told))?;
+    }
+    writeln!(out, "Why ps shows more than the heap profile\n")?;
+    for told in stories {
+        writeln!(out, "{}", words::why(told))?;
+    }
+    writeln!(out)
+}
