@@ -179,7 +179,7 @@ fn pay_sweep_debt(span_bytes: usize, pages_swept_by_caller: usize) {
 /// Hands back what the allocation makes the heap exceed its goals by, and sees to a cycle that is due.
 fn after_taking(cost: Refill) {
     let limit = RUNTIME.memory_limit.load(Relaxed);
-    if cost.growth > 0 || (cost.released > 0 && limit != i64::MAX) {
+    if cost.growth > 0 || limit != i64::MAX {
         assist_scavenging(cost, limit);
     }
     if HEAP.live().get() >= RUNTIME.attention.load(Relaxed) || RUNTIME.limited.load(Relaxed) {

@@ -289,23 +289,12 @@ impl Span {
         self.words()[word].fetch_and(!bits, Release);
     }
 
-    /// Writes down that the object at `address` died in the epoch of `tag`; returns its bytes.
-    ///
-    /// # Errors
-    /// What is wrong with the address. The object is untouched.
-    #[inline(always)]
-    pub fn bury(&self, address: usize, tag: Tag) -> Result<usize, Misuse> {
-        let bytes = self.slot_bytes();
-        self.bury_in(self.words(), self.base(), bytes, address, tag)?;
-        self.seen[tag.index()].store(1, Relaxed);
-        Ok(bytes)
-    }
-
-    /// [Buries](Span::bury) all of `addresses`; returns their bytes.
+    /// Writes down that the objects at `addresses` died in the epoch of `tag`; returns their bytes.
     ///
     /// # Errors
     /// The first address that something is wrong with, and what. Those before it are buried.
-    pub fn bury_all(&self, addresses: &[AtomicUsize], tag: Tag) -> Result<u64, (usize, Misuse)> {
+    #[inline]
+    pub fn bury(&self, addresses: &[AtomicUsize], tag: Tag) -> Result<u64, (usize, Misuse)> {
         let (words, base, bytes) = (self.words(), self.base(), self.slot_bytes());
         self.seen[tag.index()].store(1, Relaxed);
         for address in addresses {
@@ -407,10 +396,10 @@ impl Span {
     /// # Errors
     /// What is wrong with the address.
     pub fn free_now(&self, address: usize) -> Result<usize, Misuse> {
-        let bytes = self.bury(address, Tag::FIRST)?;
+        let bytes = self.slot_bytes();
+        self.bury_in(self.words(), self.base(), bytes, address, Tag::FIRST)?;
         let slot = self.slot_of(address);
         self.death(slot).store(0, Relaxed);
-        self.seen[Tag::FIRST.index()].store(0, Relaxed);
         self.dirty.store(1, Relaxed);
         self.words()[slot / 64].fetch_and(!(1 << (slot % 64)), Release);
         Ok(bytes)

@@ -26,11 +26,11 @@ use crate::CycleWork;
 /// Waking the workers, scanning roots, and termination, in nanoseconds.
 const START_NS: u64 = 400_000;
 /// Marking one object, in nanoseconds.
-const OBJECT_NS: u64 = 30;
+const OBJECT_NS: u64 = 45;
 /// The first object met in a span, in nanoseconds: its header is in no near cache.
 const SPAN_NS: u64 = 200;
 /// One allocation and what the program does with it while a mark runs, in nanoseconds.
-const ALLOCATION_NS: f64 = 250.0;
+const ALLOCATION_NS: f64 = 200.0;
 /// Each byte of it, in nanoseconds: zeroing, first touches.
 const BYTE_NS: f64 = 0.6;
 /// The goal is at least this far from the trigger, in bytes (Go: `minRunway`).

@@ -121,24 +121,37 @@ impl Summaries {
         self.slice(0, chunk, 1)[0]
     }
 
-    /// Records what chunk `first` and those behind it look like now.
+    /// Records what chunk `first` and those behind it look like now. Stops at the level where
+    /// nothing changed: mostly at once, since a span more or less seldom makes the longest run.
     pub fn update(&mut self, first: usize, new: impl Iterator<Item = Summary>) {
-        let mut last = first;
+        let mut changed = None;
         for (i, s) in new.enumerate() {
-            last = first + i;
-            self.set(0, last, s);
-        }
-        self.grown = self.grown.max(last + 1);
-        let (mut lo, mut hi) = (first, last);
-        for level in 1..LEVELS {
-            (lo, hi) = (lo / FAN, hi / FAN);
-            for i in lo..=hi {
-                let merged =
-                    Summary::merge(self.slice(level - 1, i * FAN, FAN), width(level - 1) as u32);
-                self.set(level, i, merged);
+            let at = first + i;
+            if self.chunk(at) != s {
+                self.set(0, at, s);
+                changed = Some((changed.map_or(at, |(lo, _)| lo), at));
             }
         }
-        self.first_top = self.first_top.min(lo);
+        let Some((mut lo, mut hi)) = changed else {
+            return;
+        };
+        self.grown = self.grown.max(hi + 1);
+        self.first_top = self.first_top.min(lo / FAN.pow(LEVELS as u32 - 1));
+        for level in 1..LEVELS {
+            (lo, hi) = (lo / FAN, hi / FAN);
+            let mut same = true;
+            for i in lo..=hi {
+                let parts = self.slice(level - 1, i * FAN, FAN);
+                let merged = Summary::merge(parts, width(level - 1) as u32);
+                if self.slice(level, i, 1)[0] != merged {
+                    self.set(level, i, merged);
+                    same = false;
+                }
+            }
+            if same {
+                return;
+            }
+        }
     }
 
     /// The lowest free run of `pages` pages.

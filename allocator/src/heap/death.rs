@@ -58,31 +58,39 @@ impl<O: Os> Heap<O> {
     }
 
     /// Writes deaths into their spans, in three passes that each ask for what the next one reads.
-    /// Deaths that follow each other in one span, as most do, need but one pass.
+    /// Deaths that follow each other are mostly in one span, and are buried together.
     fn bury_group(&self, group: &[AtomicUsize], tag: Tag) -> u64 {
-        let mut spans = [const { None::<&'static Span> }; GROUP];
-        let (mut last_page, mut last) = (usize::MAX, None::<&'static Span>);
-        let mut alike = true;
-        for (entry, span) in group.iter().zip(&mut spans) {
+        let mut runs = [const { None::<(&'static Span, usize)> }; GROUP];
+        let mut count = 0;
+        let mut last_page = usize::MAX;
+        for (at, entry) in group.iter().enumerate() {
             let address = entry.load(Relaxed);
             let page = address >> PAGE_SHIFT;
-            if page != last_page {
-                // SAFETY: an entry of the table is a header, which lives for ever, or null.
-                let found = unsafe { self.arena.span_of(address).as_ref() };
-                let Some(found) = found else {
-                    report_and_abort(address, Misuse::Foreign)
-                };
-                alike &= last.is_none_or(|l| core::ptr::eq(l, found));
-                (last_page, last) = (page, Some(found));
-                prefetch(found);
+            if page == last_page {
+                continue;
             }
-            *span = last;
+            last_page = page;
+            // SAFETY: an entry of the table is a header, which lives for ever, or null.
+            let Some(span) = (unsafe { self.arena.span_of(address).as_ref() }) else {
+                report_and_abort(address, Misuse::Foreign)
+            };
+            prefetch(span);
+            runs[count] = Some((span, at));
+            count += 1;
         }
-        let outcome = match last {
-            Some(span) if alike => span.bury_all(group, tag),
-            _ => bury_each(group, &spans, tag),
-        };
-        outcome.unwrap_or_else(|(address, misuse)| report_and_abort(address, misuse))
+        let runs = &runs[..count];
+        for (span, at) in runs.iter().flatten() {
+            prefetch(span.death_at(span.slot_of(group[*at].load(Relaxed))));
+        }
+        let ends = runs[1..].iter().flatten().map(|r| r.1).chain([group.len()]);
+        let mut bytes = 0;
+        for ((span, from), end) in runs.iter().flatten().zip(ends) {
+            match span.bury(&group[*from..end], tag) {
+                Ok(n) => bytes += n,
+                Err((address, misuse)) => report_and_abort(address, misuse),
+            }
+        }
+        bytes
     }
 
     /// Closes the epoch: every death logged so far counts for the next sweep, every later one
@@ -105,28 +113,6 @@ impl<O: Os> Heap<O> {
         });
         (condemned, all)
     }
-}
-
-/// Buries each death in its own span; the death bytes are asked for first.
-fn bury_each(
-    group: &[AtomicUsize],
-    spans: &[Option<&'static Span>],
-    tag: Tag,
-) -> Result<u64, (usize, Misuse)> {
-    let pairs = || {
-        group
-            .iter()
-            .map(|e| e.load(Relaxed))
-            .zip(spans.iter().flatten())
-    };
-    for (address, span) in pairs() {
-        prefetch(span.death_at(span.slot_of(address)));
-    }
-    let mut bytes = 0;
-    for (address, span) in pairs() {
-        bytes += span.bury(address, tag).map_err(|m| (address, m))? as u64;
-    }
-    Ok(bytes)
 }
 
 /// Says what is wrong with a freed address, and ends the process: the heap can no
