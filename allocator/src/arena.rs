@@ -220,6 +220,18 @@ impl Arena {
         unsafe { &*self.spans.load(Relaxed).add(page) }
     }
 
+    /// What look-ups need, held together for many of them.
+    #[inline(always)]
+    pub fn view(&self) -> View<'_> {
+        let r = &self.reservations[0];
+        View {
+            arena: self,
+            base: r.base.load(Relaxed),
+            pages: r.pages.load(Relaxed),
+            spans: self.spans.load(Relaxed),
+        }
+    }
+
     /// The span that holds `address`, null where there is none.
     #[inline(always)]
     pub fn span_of(&self, address: usize) -> *mut Span {
@@ -244,6 +256,28 @@ impl Arena {
             .iter()
             .map(|r| r.pages.load(Relaxed) * PAGE)
             .sum()
+    }
+}
+
+/// The first reservation, in registers.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    arena: &'a Arena,
+    base: usize,
+    pages: usize,
+    spans: *const AtomicPtr<Span>,
+}
+
+impl View<'_> {
+    /// The span that holds `address`, null where there is none.
+    #[inline(always)]
+    pub fn span_of(&self, address: usize) -> *const Span {
+        let page = address.wrapping_sub(self.base) >> PAGE_SHIFT;
+        if page < self.pages {
+            // SAFETY: the table has an entry for each page. Acquire: pairs with Release in `set_spans`.
+            return unsafe { &*self.spans.add(page) }.load(Acquire);
+        }
+        self.arena.span_of(address)
     }
 }
 

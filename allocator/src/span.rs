@@ -109,6 +109,8 @@ pub struct Span {
     /// 2³² / bytes, rounded up: turns a division into a multiplication. 0 for large objects.
     magic: AtomicU32,
     slots: u16,
+    /// Where the death bytes begin in the block.
+    deaths: u16,
     class: SizeClass,
     state: AtomicU8,
     /// Whether a death of each tag was written since the last sweep of that tag.
@@ -142,6 +144,8 @@ impl Span {
         unsafe {
             (&raw mut (*block).class).write(class);
             (&raw mut (*block).slots).write(class.slots() as u16);
+            let deaths = size_of::<Span>() + class.slots().div_ceil(64) * 8;
+            (&raw mut (*block).deaths).write(deaths as u16);
         }
     }
 
@@ -235,17 +239,24 @@ impl Span {
 
     #[inline(always)]
     fn words(&self) -> &[AtomicU64] {
-        let at = with_exposed_provenance(core::ptr::from_ref(self).addr() + size_of::<Span>());
         // SAFETY: the block, exposed by `format`, holds the words behind the header for ever.
-        unsafe { core::slice::from_raw_parts(at, self.word_count()) }
+        unsafe { core::slice::from_raw_parts(self.word_at(0), self.word_count()) }
+    }
+
+    #[inline(always)]
+    fn block_at<T>(&self, offset: usize) -> *const T {
+        with_exposed_provenance(core::ptr::from_ref(self).addr() + offset)
+    }
+
+    #[inline(always)]
+    fn word_at(&self, slot: usize) -> *const AtomicU64 {
+        self.block_at(size_of::<Span>() + slot / 64 * 8)
     }
 
     /// Address of a slot's death byte, to prefetch.
     #[inline(always)]
     pub fn death_at(&self, slot: usize) -> *const AtomicU8 {
-        with_exposed_provenance(
-            core::ptr::from_ref(self).addr() + size_of::<Span>() + self.word_count() * 8 + slot,
-        )
+        self.block_at(usize::from(self.deaths) + slot)
     }
 
     #[inline(always)]
@@ -289,65 +300,48 @@ impl Span {
         self.words()[word].fetch_and(!bits, Release);
     }
 
-    /// Writes down that the objects at `addresses` died in the epoch of `tag`; returns their bytes.
+    /// Writes down that the object at `address`, which lies in slot `slot`, died in the epoch of
+    /// `tag`; returns its bytes.
     ///
     /// # Errors
-    /// The first address that something is wrong with, and what. Those before it are buried.
-    #[inline]
-    pub fn bury(&self, addresses: &[AtomicUsize], tag: Tag) -> Result<u64, (usize, Misuse)> {
-        let (words, base, bytes) = (self.words(), self.base(), self.slot_bytes());
-        self.seen[tag.index()].store(1, Relaxed);
-        for address in addresses {
-            let address = address.load(Relaxed);
-            self.bury_in(words, base, bytes, address, tag)
-                .map_err(|m| (address, m))?;
-        }
-        Ok(addresses.len() as u64 * bytes as u64)
-    }
-
+    /// What is wrong with the address. The object is untouched then.
+    ///
+    /// # Safety
+    /// `slot` is what [`Span::slot_of`] says of this address, and the address lies in this span's pages.
     #[inline(always)]
-    fn bury_in(
-        &self,
-        words: &[AtomicU64],
-        base: usize,
-        bytes: usize,
-        address: usize,
-        tag: Tag,
-    ) -> Result<(), Misuse> {
-        let slot = self.slot_of(address);
-        // In this order: a slot beyond the last has no word.
-        let Some(word) = words.get(slot / 64) else {
-            return Err(self.what_is_wrong(address));
-        };
-        let allocated = word.load(Relaxed) >> (slot % 64) & 1 != 0;
-        let exact = base + slot * bytes == address;
-        if !(allocated && exact && slot < self.slots()) {
-            return Err(self.what_is_wrong(address));
+    pub unsafe fn bury(&self, address: usize, slot: usize, tag: Tag) -> Result<usize, Misuse> {
+        if slot >= self.slots() {
+            return Err(self.what_is_wrong(address, slot));
         }
-        let death = self.death(slot);
-        if death.load(Relaxed) != 0 {
-            return Err(Misuse::DoubleFree {
-                bytes,
-                class: self.class,
-            });
+        // SAFETY: below the number of slots, there is a word and a death byte.
+        let (word, death) = unsafe { (&*self.word_at(slot), &*self.death_at(slot)) };
+        let bytes = self.slot_bytes();
+        let allocated = word.load(Relaxed) >> (slot % 64) & 1 != 0;
+        let exact = self.base() + slot * bytes == address;
+        if !allocated || !exact || death.load(Relaxed) != 0 {
+            return Err(self.what_is_wrong(address, slot));
         }
         death.store(tag.0, Relaxed);
-        Ok(())
+        self.seen[tag.index()].store(1, Relaxed);
+        Ok(bytes)
     }
 
     #[cold]
-    fn what_is_wrong(&self, address: usize) -> Misuse {
+    fn what_is_wrong(&self, address: usize, slot: usize) -> Misuse {
         let (class, bytes) = (self.class, self.slot_bytes());
-        let slot = self.slot_of(address).min(self.slots() - 1);
+        let slot = slot.min(self.slots() - 1);
         let start = self.base() + slot * bytes;
         if start != address {
-            return Misuse::Interior {
+            Misuse::Interior {
                 start,
                 bytes,
                 class,
-            };
+            }
+        } else if self.death(slot).load(Relaxed) != 0 {
+            Misuse::DoubleFree { bytes, class }
+        } else {
+            Misuse::NotAllocated { bytes, class }
         }
-        Misuse::NotAllocated { bytes, class }
     }
 
     /// Whether anything died here in the epoch of `tag`.
@@ -396,9 +390,9 @@ impl Span {
     /// # Errors
     /// What is wrong with the address.
     pub fn free_now(&self, address: usize) -> Result<usize, Misuse> {
-        let bytes = self.slot_bytes();
-        self.bury_in(self.words(), self.base(), bytes, address, Tag::FIRST)?;
         let slot = self.slot_of(address);
+        // SAFETY: callers found this span by the address.
+        let bytes = unsafe { self.bury(address, slot, Tag::FIRST) }?;
         self.death(slot).store(0, Relaxed);
         self.dirty.store(1, Relaxed);
         self.words()[slot / 64].fetch_and(!(1 << (slot % 64)), Release);

@@ -1,7 +1,6 @@
 //! Deaths: from a thread's log into spans, and the close of an epoch.
 
 use super::Heap;
-use crate::PAGE_SHIFT;
 use crate::cache::{Cache, Drained, prefetch};
 use crate::os::{Line, Os, stderr_line};
 use crate::size_class::SizeClass;
@@ -58,36 +57,30 @@ impl<O: Os> Heap<O> {
     }
 
     /// Writes deaths into their spans, in three passes that each ask for what the next one reads.
-    /// Deaths that follow each other are mostly in one span, and are buried together.
     fn bury_group(&self, group: &[AtomicUsize], tag: Tag) -> u64 {
-        let mut runs = [const { None::<(&'static Span, usize)> }; GROUP];
-        let mut count = 0;
-        let mut last_page = usize::MAX;
-        for (at, entry) in group.iter().enumerate() {
+        let view = self.arena.view();
+        let mut spans = [core::ptr::null::<Span>(); GROUP];
+        let mut slots = [0usize; GROUP];
+        for (entry, span) in group.iter().zip(&mut spans) {
+            *span = view.span_of(entry.load(Relaxed));
+            prefetch(*span);
+        }
+        for ((entry, span), slot) in group.iter().zip(&spans).zip(&mut slots) {
             let address = entry.load(Relaxed);
-            let page = address >> PAGE_SHIFT;
-            if page == last_page {
-                continue;
-            }
-            last_page = page;
             // SAFETY: an entry of the table is a header, which lives for ever, or null.
-            let Some(span) = (unsafe { self.arena.span_of(address).as_ref() }) else {
+            let Some(span) = (unsafe { span.as_ref() }) else {
                 report_and_abort(address, Misuse::Foreign)
             };
-            prefetch(span);
-            runs[count] = Some((span, at));
-            count += 1;
+            *slot = span.slot_of(address);
+            prefetch(span.death_at(*slot));
         }
-        let runs = &runs[..count];
-        for (span, at) in runs.iter().flatten() {
-            prefetch(span.death_at(span.slot_of(group[*at].load(Relaxed))));
-        }
-        let ends = runs[1..].iter().flatten().map(|r| r.1).chain([group.len()]);
         let mut bytes = 0;
-        for ((span, from), end) in runs.iter().flatten().zip(ends) {
-            match span.bury(&group[*from..end], tag) {
-                Ok(n) => bytes += n,
-                Err((address, misuse)) => report_and_abort(address, misuse),
+        for ((entry, span), slot) in group.iter().zip(&spans).zip(&slots) {
+            let address = entry.load(Relaxed);
+            // SAFETY: the pass before found a header, and its slot.
+            match unsafe { (**span).bury(address, *slot, tag) } {
+                Ok(n) => bytes += n as u64,
+                Err(misuse) => report_and_abort(address, misuse),
             }
         }
         bytes
