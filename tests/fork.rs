@@ -132,7 +132,8 @@ fn a_forked_process_starts_threads_and_forks_again() {
             });
             let again = fork_and_wait(|| {
                 goheap::gc();
-                are_intact(&from_before.to_vec())
+                let copy = from_before.to_vec();
+                are_intact(&copy)
             });
             thread.join().is_ok_and(|sound| sound) && again.is_ok()
         },

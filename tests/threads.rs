@@ -125,15 +125,15 @@ extern "C" fn until_the_last_round(value: *mut libc::c_void) {
     let held = unsafe { Box::from_raw(value.cast::<Vec<Vec<u8>>>()) };
     assert_intact(&held);
     drop(held);
-    leave_in_key(Box::new(objects(30)));
+    leave_in_key(objects(30));
 }
 
 static KEY: AtomicUsize = AtomicUsize::new(usize::MAX);
 
-fn leave_in_key(objects: Box<Vec<Vec<u8>>>) {
+fn leave_in_key(objects: Vec<Vec<u8>>) {
     let key = KEY.load(Ordering::Relaxed) as libc::pthread_key_t;
     // SAFETY: the key was created before any thread of the test was started.
-    let error = unsafe { libc::pthread_setspecific(key, Box::into_raw(objects).cast()) };
+    let error = unsafe { libc::pthread_setspecific(key, Box::into_raw(Box::new(objects)).cast()) };
     assert_eq!(error, 0);
 }
 
@@ -142,14 +142,12 @@ fn destructors_of_pthread_keys_allocate_and_free_to_the_last_round() {
     let body = || {
         let mut key = 0;
         // SAFETY: the destructor expects what `leave_in_key` leaves.
-        assert_eq!(
-            unsafe { libc::pthread_key_create(&mut key, Some(until_the_last_round)) },
-            0
-        );
+        let error = unsafe { libc::pthread_key_create(&mut key, Some(until_the_last_round)) };
+        assert_eq!(error, 0);
         KEY.store(key as usize, Ordering::Relaxed);
         const THREADS: usize = 50;
         for _ in 0..THREADS {
-            join(thread::spawn(|| leave_in_key(Box::new(objects(30)))));
+            join(thread::spawn(|| leave_in_key(objects(30))));
         }
         let rounds = ROUNDS.load(Ordering::Relaxed);
         assert!(

@@ -2,7 +2,7 @@
 //!
 //! All contestants are called as values, through the methods of `GlobalAlloc`, in the same
 //! code compiled once for each: what is measured is the allocator, not how it is reached.
-//! [`workload`] has what is measured, [`contestant`] what on; `main.rs` runs it interleaved,
+//! [`workload`] has what is measured, [`contestant`] what on; `bin/goheap-benches.rs` runs it interleaved,
 //! a process for each measurement, `benches/` under criterion, and `bin/latency.rs` times
 //! single allocations.
 
