@@ -244,8 +244,9 @@ impl Collector {
         self.controller.reset_live(marked, work.scan_work);
         HEAP.live().set(marked);
         runtime.sweep_ended.store(false, Relaxed);
-        HEAP.start_sweep(mark.condemned);
+        // Before anybody sweeps: this is the peak.
         self.last_in_use = HEAP.pages().bytes.in_use.get();
+        HEAP.start_sweep(mark.condemned);
         self.history.cycles = self.history.cycles.wrapping_add(1);
         self.history.forced = self.history.forced.wrapping_add(u32::from(mark.forced));
         HEAP.pages().next_generation();
