@@ -22,7 +22,7 @@ use core::sync::atomic::Ordering::{Relaxed, Release};
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize};
 
 /// Deaths that a log holds before it must be flushed.
-pub const LOG_CAPACITY: usize = 256;
+pub const LOG_CAPACITY: usize = 1024;
 
 /// The slots of one class at hand.
 #[derive(Debug)]
