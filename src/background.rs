@@ -140,7 +140,7 @@ extern "C" fn sweeper(_: *mut c_void) -> *mut c_void {
             (collector.deadline_ns(), collector.forced_at_ns())
         };
         match deadline {
-            Some(at) if at <= now => cycle::see_to(),
+            Some(at) if at <= now => cycle::end_if_over(),
             Some(at) => SWEEPER.wait_for_more_than(calls, Some(Duration::from_nanos(at - now))),
             None if forced_at <= now => cycle::collect(Why::Periodic),
             None => SWEEPER.wait_for_more_than(calls, Some(Duration::from_nanos(forced_at - now))),
@@ -188,7 +188,7 @@ extern "C" fn scavenger(_: *mut c_void) -> *mut c_void {
 const LOOK: Duration = Duration::from_millis(10);
 /// … and after how many looks at a program that does nothing it is woken all the same.
 const LOOKS: u32 = 50;
-/// One look takes this long; a processor busy for half of it says that the program runs.
+/// One look takes this long; a processor busy for half of it, twice in a row, says that the program runs.
 const GLANCE: Duration = Duration::from_millis(1);
 
 /// In Go it is the monitor thread (`sysmon`) that wakes the scavenger: within 10 ms while the
@@ -196,14 +196,17 @@ const GLANCE: Duration = Duration::from_millis(1);
 /// second stands for that: without it, what a program frees just before it rests would
 /// go back at once, where Go lets some time pass.
 fn wait_to_be_noticed() {
+    let mut was_busy = false;
     for _ in 0..LOOKS {
         std::thread::sleep(LOOK - GLANCE);
         let before = os::process_cpu_ns();
         std::thread::sleep(GLANCE);
         let busy_ns = os::process_cpu_ns().saturating_sub(before);
-        if u128::from(busy_ns) * 2 >= GLANCE.as_nanos() {
+        let busy = u128::from(busy_ns) * 2 >= GLANCE.as_nanos();
+        if busy && was_busy {
             return;
         }
+        was_busy = busy;
     }
 }
 

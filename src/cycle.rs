@@ -175,23 +175,27 @@ impl Collector {
             .saturating_add(RUNTIME.forced_period_ns.load(Relaxed))
     }
 
-    /// Begins a cycle if one is due, ends one that has lasted.
-    fn see_to(&mut self, now: u64) {
-        let live = HEAP.live().get();
-        match self.mark {
-            Some(m) if live >= m.ends_at || now >= m.deadline_ns => self.end(now),
-            Some(_) => {}
-            None => {
-                self.feed_limiter(now);
-                if live >= self.controller.trigger(memory()).trigger && HEAP.progress().is_done() {
-                    self.begin(now, false);
-                }
+    /// Ends the mark under way if the program has allocated its window, or its time is over.
+    fn end_if_over(&mut self, now: u64) {
+        let over = |m: Mark| HEAP.live().get() >= m.ends_at || now >= m.deadline_ns;
+        if self.mark.is_some_and(over) {
+            self.end(now);
+        }
+    }
+
+    /// Begins a cycle if one is due; `bytes` were just allocated.
+    fn begin_if_due(&mut self, now: u64, bytes: u64) {
+        if self.mark.is_none() {
+            self.feed_limiter(now);
+            let due = HEAP.live().get() >= self.controller.trigger(memory()).trigger;
+            if due && HEAP.progress().is_done() {
+                self.begin(now, false, bytes);
             }
         }
     }
 
     /// Closes the epoch: what is dead now is what this cycle frees.
-    fn begin(&mut self, now: u64, forced: bool) {
+    fn begin(&mut self, now: u64, forced: bool, bytes: u64) {
         let (condemned, dead) = HEAP.close_epoch();
         let live = HEAP.live().get();
         self.controller.start_cycle(live);
@@ -208,20 +212,22 @@ impl Collector {
             allocated_bytes: now_allocated.bytes.saturating_sub(last.bytes),
             allocated_objects: now_allocated.objects.saturating_sub(last.objects),
         });
+        // The allocation that met the trigger is yet to be zeroed and written to: its time is part
+        // of the mark's.
+        let ends_at = live.saturating_add(window.bytes.saturating_sub(bytes));
         let marking = os::monotonic_ns();
         self.mark = Some(Mark {
             condemned,
             dead: dead.bytes,
             heap_at_start: live,
-            ends_at: live.saturating_add(window.bytes),
+            ends_at,
             deadline_ns: marking.saturating_add(window.ns),
             began_ns: now,
             marking_ns: marking,
             forced,
         });
-        RUNTIME
-            .attention
-            .store(live.saturating_add(window.bytes), Relaxed);
+        RUNTIME.attention.store(u64::MAX, Relaxed);
+        RUNTIME.mark_ends_at.store(ends_at, Relaxed);
         RUNTIME
             .mark_deadline_ns
             .store(marking.saturating_add(window.ns), Relaxed);
@@ -235,6 +241,7 @@ impl Collector {
     fn end(&mut self, now: u64) {
         let Some(mark) = self.mark.take() else { return };
         let runtime = &RUNTIME;
+        runtime.mark_ends_at.store(u64::MAX, Relaxed);
         runtime.mark_deadline_ns.store(u64::MAX, Relaxed);
         let live = HEAP.live().get();
         let marked = HEAP.allocated().kept_bytes().saturating_sub(mark.dead);
@@ -299,10 +306,14 @@ impl Collector {
         let due = self.controller.trigger(memory);
         let limit = self.controller.memory_limit();
         runtime.memory_limit.store(limit, Relaxed);
-        runtime.limited.store(limit != i64::MAX, Relaxed);
-        runtime
-            .attention
-            .store(self.mark.map_or(due.trigger, |m| m.ends_at), Relaxed);
+        // Under a limit what is due changes with every allocation: each is to ask.
+        let attention = match self.mark {
+            Some(_) => u64::MAX,
+            None if limit != i64::MAX => 0,
+            None => due.trigger,
+        };
+        runtime.attention.store(attention, Relaxed);
+        runtime.trigger.store(due.trigger, Relaxed);
         let progress = HEAP.progress();
         runtime.debt.publish(if sweep_done {
             SweepPace::DONE
@@ -378,24 +389,31 @@ fn memory() -> Memory {
     }
 }
 
-/// Ends the mark under way if its time is over, so that what it condemned can be used again
-/// before more is taken. Where the background thread has no processor, this is who ends it.
+/// Ends the mark under way if it is over, so that what it condemned can be used again before
+/// more is taken. Where the background thread has no processor, this is who ends it.
 #[inline]
 pub fn end_if_over() {
     let deadline = RUNTIME.mark_deadline_ns.load(Relaxed);
-    if deadline != u64::MAX && os::monotonic_ns() >= deadline {
-        RUNTIME.collector.lock().see_to(os::monotonic_ns());
+    if deadline == u64::MAX {
+        return;
+    }
+    let now = os::monotonic_ns();
+    if now >= deadline || HEAP.live().get() >= RUNTIME.mark_ends_at.load(Relaxed) {
+        RUNTIME.collector.lock().end_if_over(now);
     }
 }
 
-/// Begins or ends a cycle if it is time to.
-pub fn see_to() {
+/// Begins a cycle if one is due; the caller has just allocated `bytes`.
+pub fn begin_if_due(bytes: u64) {
     // Whatever the last sweep left is swept before the next epoch closes.
-    let due = HEAP.live().get() >= RUNTIME.attention.load(Relaxed);
+    let due = HEAP.live().get() >= RUNTIME.trigger.load(Relaxed);
     if due && !HEAP.progress().is_done() {
         finish_sweep();
     }
-    RUNTIME.collector.lock().see_to(os::monotonic_ns());
+    RUNTIME
+        .collector
+        .lock()
+        .begin_if_due(os::monotonic_ns(), bytes);
 }
 
 /// Runs a whole cycle, sweep included; what is dead when this is called is free when it returns.
@@ -414,7 +432,7 @@ pub fn collect(why: Why) {
         if why == Why::Periodic && now < collector.forced_at_ns() {
             return;
         }
-        collector.begin(now, why == Why::Forced);
+        collector.begin(now, why == Why::Forced, 0);
         collector.end(os::monotonic_ns());
         break;
     }

@@ -28,10 +28,12 @@ pub struct Runtime {
     pub collector: Lock<Collector>,
     /// Heap live bytes at which an allocation must see the collector.
     pub attention: AtomicU64,
+    /// The trigger, as of the last time that it was computed.
+    pub trigger: AtomicU64,
+    /// Heap live bytes at which the mark under way is over; [`u64::MAX`] if there is none.
+    pub mark_ends_at: AtomicU64,
     /// When the mark under way is over, on the monotonic clock; [`u64::MAX`] if there is none.
     pub mark_deadline_ns: AtomicU64,
-    /// Whether a memory limit is set: then what is due changes with every allocation.
-    pub limited: AtomicBool,
     /// The memory limit, for allocations.
     pub memory_limit: AtomicI64,
     /// Whether the CPU limiter is on.
@@ -70,8 +72,9 @@ impl Runtime {
             state: AtomicU8::new(NEW),
             collector: Lock::new(Rank::Cycle, Collector::new()),
             attention: AtomicU64::new(u64::MAX),
+            trigger: AtomicU64::new(u64::MAX),
+            mark_ends_at: AtomicU64::new(u64::MAX),
             mark_deadline_ns: AtomicU64::new(u64::MAX),
-            limited: AtomicBool::new(false),
             memory_limit: AtomicI64::new(i64::MAX),
             limiting: AtomicBool::new(false),
             debt: Debt::none(),

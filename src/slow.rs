@@ -44,7 +44,7 @@ unsafe fn alloc_in(cache: &Cache, class: SizeClass) -> *mut u8 {
         let taken = or_after_collecting(|| HEAP.take_span(cache, class));
         if let Some(cost) = taken {
             at = cache.alloc(class);
-            after_taking(cost);
+            after_taking(cost, class.pages() * PAGE);
         }
         at
     }
@@ -74,7 +74,7 @@ pub fn alloc_large(bytes: usize, align: usize, zeroed: bool) -> *mut u8 {
     let Some(large) = or_after_collecting(|| HEAP.alloc_large(bytes, align)) else {
         return null_mut();
     };
-    after_taking(large.cost);
+    after_taking(large.cost, pages * PAGE);
     if zeroed && large.dirty {
         // SAFETY: the object is this long, and nobody else has it yet.
         unsafe { large.at.write_bytes(0, bytes) };
@@ -177,13 +177,13 @@ fn pay_sweep_debt(span_bytes: usize, pages_swept_by_caller: usize) {
 }
 
 /// Hands back what the allocation makes the heap exceed its goals by, and sees to a cycle that is due.
-fn after_taking(cost: Refill) {
+fn after_taking(cost: Refill, bytes: usize) {
     let limit = RUNTIME.memory_limit.load(Relaxed);
     if cost.growth > 0 || limit != i64::MAX {
         assist_scavenging(cost, limit);
     }
-    if HEAP.live().get() >= RUNTIME.attention.load(Relaxed) || RUNTIME.limited.load(Relaxed) {
-        cycle::see_to();
+    if HEAP.live().get() >= RUNTIME.attention.load(Relaxed) {
+        cycle::begin_if_due(bytes as u64);
     }
 }
 
