@@ -1,7 +1,8 @@
 //! Whatever sequence of commands its threads give it, the heap keeps its duties to its
 //! objects, and when all are freed nothing is left.
 //!
-//! Each test prints its seed; `GOHEAP_TEST_SEED` makes it run again. The program under way is
+//! Each test prints its seed; `GOHEAP_TEST_SEED` makes it run again, and `GOHEAP_TEST_EFFORT`
+//! runs that many times as many cases. The program under way is
 //! in a file, so that one which ends the process is not lost: paste it into `regressions`.
 
 use std::io::Write;
@@ -15,6 +16,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 
+#[path = "support/child.rs"]
+mod child;
 #[path = "support/counters.rs"]
 mod counters;
 
@@ -40,7 +43,7 @@ fn judge_many(test: &str, cases: u32, programs: impl Strategy<Value = Program>) 
     let seed = seed(test);
     let bytes: [u8; 32] = std::array::from_fn(|at| seed.to_le_bytes()[at % 8]);
     let config = Config {
-        cases,
+        cases: cases * number("GOHEAP_TEST_EFFORT").unwrap_or(1) as u32,
         failure_persistence: None,
         max_shrink_iters: 2000,
         ..Config::default()
@@ -66,14 +69,20 @@ fn judge_many(test: &str, cases: u32, programs: impl Strategy<Value = Program>) 
 /// The seed that the environment names, else a new one. Says which, past the capture of
 /// output: a crash would lose it.
 fn seed(test: &str) -> u64 {
-    let seed = match std::env::var("GOHEAP_TEST_SEED") {
-        Ok(text) => text.parse().expect("GOHEAP_TEST_SEED is a number"),
-        Err(_) => SystemTime::now()
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .map_or(1, |since| since.as_nanos() as u64),
-    };
+    let seed = number("GOHEAP_TEST_SEED").unwrap_or_else(|| {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        now.map_or(1, |since| since.as_nanos() as u64)
+    });
     writeln!(std::io::stderr(), "{test}: GOHEAP_TEST_SEED={seed}").expect("stderr takes a line");
     seed
+}
+
+fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    match text.parse() {
+        Ok(number) => Some(number),
+        Err(error) => panic!("{variable}={text}: {error}"),
+    }
 }
 
 fn sizes() -> impl Strategy<Value = usize> {
@@ -161,6 +170,29 @@ fn slots_of_one_class_are_used_again() {
             }
         });
     judge_many("slots_of_one_class_are_used_again", 50, programs);
+}
+
+/// The other ways to reclaim and to return memory, each in a process that is told so.
+#[test]
+fn the_same_duties_hold_whatever_the_knobs_say() {
+    let settings = [
+        ("GOHEAP_RECLAIM", "eager"),
+        ("GODEBUG", "madvdontneed=0"),
+        ("GOHEAP_LEAST_HEAP", "64KiB"),
+    ];
+    let body = || {
+        judge_many(
+            "the_same_duties_hold_whatever_the_knobs_say",
+            15,
+            programs(Order::Concurrent, 1..=THREADS, 250),
+        )
+    };
+    for (knob, value) in settings {
+        let configure = |command: &mut std::process::Command| {
+            command.env(knob, value);
+        };
+        child::run(the_same_duties_hold_whatever_the_knobs_say, configure, body).expect_success();
+    }
 }
 
 /// What once went wrong, or is likely to: each a program as its Debug form writes it.

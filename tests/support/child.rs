@@ -17,14 +17,8 @@ const VARIABLE: &str = "GOHEAP_TEST_CHILD";
 const GREETING: &str = "the child begins";
 /// A child that hangs is a failure, not a hang of the whole run.
 const PATIENCE: Duration = Duration::from_secs(300);
-/// The knobs of the heap, which the tests' own environment must not turn.
-const KNOBS: [&str; 5] = [
-    "GOGC",
-    "GOMEMLIMIT",
-    "GODEBUG",
-    "GOHEAP_RECLAIM",
-    "GOHEAP_POLICY",
-];
+/// How the names of the heap's knobs begin, which the tests' own environment must not turn.
+const KNOBS: [&str; 4] = ["GOGC", "GOMEMLIMIT", "GODEBUG", "GOHEAP_"];
 
 /// How a child ended, and what it said.
 pub struct Outcome {
@@ -101,8 +95,12 @@ pub fn run<T: Fn()>(
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    for knob in KNOBS {
-        command.env_remove(knob);
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        let is_knob = KNOBS.iter().any(|knob| text.starts_with(knob));
+        if is_knob && !text.starts_with("GOHEAP_TEST_") {
+            command.env_remove(&name);
+        }
     }
     without_core(&mut command);
     configure(&mut command);
