@@ -6,7 +6,8 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use goheap::options::KNOBS;
 
 mod error;
 pub mod fidelity;
@@ -40,7 +41,8 @@ enum Command {
 /// Runs the program that the command line asks for. Errors go to stderr and
 /// make the exit code 1; a command line that makes no sense makes it 2.
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let matches = Arguments::command().after_long_help(knobs()).get_matches();
+    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let done = match &arguments.command {
         Some(Command::Replay(options)) => replay::run(options),
         None => story::run(&arguments.story),
@@ -52,4 +54,16 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The knobs of the heap that this program and every other on goheap obeys, for `--help`.
+fn knobs() -> String {
+    let mut text = String::from("Environment, read by every program on goheap:\n");
+    for knob in KNOBS {
+        text += &format!(
+            "  {}  (default {})\n      {}\n      Takes {}.\n",
+            knob.name, knob.default, knob.does, knob.takes
+        );
+    }
+    text
 }

@@ -90,7 +90,7 @@ fn lesson(name: &str) -> &'static str {
         }
         "hole" => {
             "a 10 MB block is freed and 40 KB put in its place, twenty times: the next block no \
-             longer fits there, and the heap grows for it."
+             longer fits where the last one was, so the heap needs room beside the hole."
         }
         "idle-twice" => {
             "250 MB are dropped and collected twice: the background scavenger hands them back \
