@@ -1,0 +1,301 @@
+//! The heap by itself: what becomes of a death, and what becomes of a refusal by the OS.
+
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use goheap_allocator::os::Advice;
+use goheap_allocator::{CHUNK, Cache, Heap, Linux, Os, OsError, PAGE, SizeClass};
+
+/// Linux, until a call that is to fail.
+struct Failing {
+    calls: &'static AtomicUsize,
+    from: usize,
+    to: usize,
+}
+
+impl Failing {
+    fn never() -> Self {
+        Self::between(usize::MAX, usize::MAX)
+    }
+
+    /// Refuses calls number `from` to `to`.
+    fn between(from: usize, to: usize) -> Self {
+        Self {
+            calls: Box::leak(Box::default()),
+            from,
+            to,
+        }
+    }
+
+    fn ask(&self, operation: &'static str, bytes: usize) -> Result<(), OsError> {
+        let n = self.calls.fetch_add(1, Relaxed);
+        if (self.from..=self.to).contains(&n) {
+            return Err(OsError {
+                operation,
+                address: 0,
+                bytes,
+                errno: 12,
+            });
+        }
+        Ok(())
+    }
+}
+
+// SAFETY: what it grants, Linux grants.
+unsafe impl Os for Failing {
+    fn reserve(&self, _: usize, bytes: usize, align: usize) -> Result<NonNull<u8>, OsError> {
+        self.ask("reserve", bytes)?;
+        // Many heaps in one process: none needs a terabyte.
+        if bytes > 1 << 30 {
+            return Err(OsError {
+                operation: "reserve",
+                address: 0,
+                bytes,
+                errno: 12,
+            });
+        }
+        Linux.reserve(0, bytes, align)
+    }
+    unsafe fn unreserve(&self, at: NonNull<u8>, bytes: usize) {
+        // SAFETY: the caller's contract.
+        unsafe { Linux.unreserve(at, bytes) }
+    }
+    unsafe fn commit(&self, at: NonNull<u8>, bytes: usize) -> Result<(), OsError> {
+        self.ask("commit", bytes)?;
+        // SAFETY: the caller's contract.
+        unsafe { Linux.commit(at, bytes) }
+    }
+    unsafe fn release(&self, at: NonNull<u8>, bytes: usize, how: Advice) -> Result<(), OsError> {
+        self.ask("release", bytes)?;
+        // SAFETY: the caller's contract.
+        unsafe { Linux.release(at, bytes, how) }
+    }
+    unsafe fn no_huge_pages(&self, _: NonNull<u8>, _: usize) {}
+    fn map(&self, bytes: usize) -> Result<NonNull<u8>, OsError> {
+        self.ask("map", bytes)?;
+        Linux.map(bytes)
+    }
+    fn physical_page(&self) -> usize {
+        4096
+    }
+    fn huge_page(&self) -> usize {
+        0
+    }
+}
+
+type TestHeap = Heap<Failing>;
+
+fn heap(os: Failing) -> &'static TestHeap {
+    Box::leak(Box::new(Heap::new(os)))
+}
+
+fn cache(heap: &TestHeap) -> Option<&'static Cache> {
+    // SAFETY: caches are never unmapped; each test uses its own.
+    unsafe { heap.acquire_cache().as_ref() }
+}
+
+/// A slot of the class for `bytes`, as the runtime's slow path gets one.
+fn small(heap: &TestHeap, cache: &Cache, bytes: usize) -> Option<*mut u8> {
+    let class = SizeClass::of(bytes);
+    // SAFETY: the test's own cache.
+    unsafe {
+        let at = cache.alloc(class);
+        if !at.is_null() {
+            return Some(at);
+        }
+        if !heap.next_word(cache, class) {
+            heap.take_span(cache, class).ok()?;
+        }
+        Some(cache.alloc(class))
+    }
+}
+
+fn free(heap: &TestHeap, cache: &Cache, at: *mut u8) {
+    // SAFETY: the test's own cache, flushed when full.
+    unsafe {
+        if cache.log(at.expose_provenance()) {
+            heap.flush(cache);
+        }
+    }
+}
+
+fn cycle(heap: &TestHeap) {
+    while heap.sweep_one().is_some() {}
+    let (condemned, _) = heap.close_epoch();
+    heap.start_sweep(condemned);
+}
+
+fn sweep(heap: &TestHeap) {
+    while heap.sweep_one().is_some() {}
+    assert!(heap.progress().is_done());
+}
+
+#[test]
+fn a_death_is_free_after_the_cycle_that_closes_over_it_and_not_before() {
+    let heap = heap(Failing::never());
+    let cache = cache(heap).unwrap();
+    let before: Vec<_> = (0..5000)
+        .map(|_| small(heap, cache, 100).unwrap())
+        .collect();
+    let after: Vec<_> = (0..5000)
+        .map(|_| small(heap, cache, 100).unwrap())
+        .collect();
+    before.iter().for_each(|&p| free(heap, cache, p));
+    // SAFETY: the test's own cache.
+    unsafe { heap.flush(cache) };
+    assert_eq!(heap.totals().total_free, 0, "a death reclaims nothing");
+    cycle(heap);
+    // These die while the sweep for the others is under way.
+    after.iter().for_each(|&p| free(heap, cache, p));
+    sweep(heap);
+    assert_eq!(heap.totals().total_free, 5000 * 112);
+    cycle(heap);
+    sweep(heap);
+    assert_eq!(heap.totals().total_free, 10_000 * 112);
+    // SAFETY: the test's own cache.
+    unsafe { heap.return_spans(cache) };
+    assert_eq!(heap.totals().in_use, 0, "empty spans went back");
+}
+
+#[test]
+fn slots_freed_by_a_sweep_are_used_before_the_heap_grows() {
+    let heap = heap(Failing::never());
+    let cache = cache(heap).unwrap();
+    let objects: Vec<_> = (0..20_000)
+        .map(|_| small(heap, cache, 500).unwrap())
+        .collect();
+    let peak = heap.totals().in_use;
+    objects
+        .iter()
+        .step_by(2)
+        .for_each(|&p| free(heap, cache, p));
+    cycle(heap);
+    for _ in 0..10_000 {
+        small(heap, cache, 500).unwrap();
+    }
+    sweep(heap);
+    let slack = 16 * PAGE as u64;
+    assert!(
+        heap.totals().in_use <= peak + slack,
+        "{} of {peak}",
+        heap.totals().in_use
+    );
+}
+
+#[test]
+fn large_objects_are_aligned_reused_and_released() {
+    let heap = heap(Failing::never());
+    let cache = cache(heap).unwrap();
+    for align in [1, PAGE, 4 * PAGE, CHUNK, 4 * CHUNK] {
+        let large = heap.alloc_large(100_000, align).unwrap();
+        assert_eq!(large.at.addr() % align, 0);
+        free(heap, cache, large.at);
+    }
+    cycle(heap);
+    sweep(heap);
+    let t = heap.totals();
+    assert_eq!(
+        (t.in_use, t.classes[0].mallocs, t.classes[0].frees),
+        (0, 5, 5)
+    );
+    let released = heap.scavenge(usize::MAX, true, || false);
+    let t = heap.totals();
+    assert!(released > 0 && t.retained == 0, "{t:?}");
+}
+
+#[test]
+fn the_counters_of_pages_always_add_up_to_what_was_grown() {
+    let heap = heap(Failing::never());
+    let cache = cache(heap).unwrap();
+    let mut held = Vec::new();
+    for round in 0..200usize {
+        let bytes = 1 + round * 977 % 200_000;
+        let at = if bytes > 32 << 10 {
+            heap.alloc_large(bytes, 1).unwrap().at
+        } else {
+            small(heap, cache, bytes).unwrap()
+        };
+        held.push(at);
+        if round % 3 == 0 {
+            free(heap, cache, held.swap_remove(round % held.len()));
+        }
+        if round % 20 == 0 {
+            cycle(heap);
+            heap.scavenge(1 << 20, round % 40 == 0, || false);
+        }
+        let t = heap.totals();
+        assert_eq!(
+            (t.in_use + t.retained + t.released) % CHUNK as u64,
+            0,
+            "{t:?}"
+        );
+        assert!(t.total_alloc - t.total_free <= t.in_use, "{t:?}");
+    }
+}
+
+/// Everything that asks the OS for something; what is refused is left out.
+fn exercise(heap: &TestHeap, cache: &Cache) {
+    let mut held: Vec<_> = [8, 100, 3000, 32 << 10]
+        .iter()
+        .flat_map(|&bytes| (0..50).filter_map(move |_| small(heap, cache, bytes)))
+        .collect();
+    held.extend((0..6).filter_map(|n| Some(heap.alloc_large((3 << 20) * (n + 1), 1).ok()?.at)));
+    for &at in &held {
+        // SAFETY: an object of at least 8 bytes, or it would not be here.
+        unsafe { at.cast::<u64>().write(1) };
+    }
+    held.iter().for_each(|&at| free(heap, cache, at));
+    cycle(heap);
+    sweep(heap);
+    heap.scavenge(usize::MAX, true, || false);
+}
+
+fn assert_empty_and_usable(heap: &TestHeap, cache: &Cache, case: &str) {
+    exercise(heap, cache);
+    // SAFETY: the test's own cache.
+    unsafe { heap.return_spans(cache) };
+    let t = heap.totals();
+    assert_eq!(t.total_alloc, t.total_free, "{case}");
+    assert_eq!(t.in_use, 0, "{case}");
+    assert!(
+        small(heap, cache, 64).is_some(),
+        "{case}: usable once the fault is gone"
+    );
+}
+
+fn calls_in_all() -> usize {
+    let os = Failing::never();
+    let calls = os.calls;
+    let heap = heap(os);
+    exercise(heap, cache(heap).unwrap());
+    let n = calls.load(Relaxed);
+    assert!(n > 20, "only {n} calls: the exercise asks for too little");
+    n
+}
+
+#[test]
+fn each_refusal_by_itself_is_survived() {
+    for n in 0..calls_in_all() {
+        let heap = heap(Failing::between(n, n));
+        let Some(cache) = cache(heap).or_else(|| cache(heap)) else {
+            panic!("call {n}: no cache although the fault is gone")
+        };
+        exercise(heap, cache);
+        assert_empty_and_usable(heap, cache, &format!("call {n} refused"));
+    }
+}
+
+#[test]
+fn a_time_of_refusals_is_survived() {
+    for (from, to) in [(0, 30), (3, 12), (5, 60), (12, 200), (20, 45)] {
+        let heap = heap(Failing::between(from, to));
+        let cache = loop {
+            if let Some(cache) = cache(heap) {
+                break cache;
+            }
+        };
+        for _ in 0..40 {
+            exercise(heap, cache);
+        }
+        assert_empty_and_usable(heap, cache, &format!("calls {from} to {to} refused"));
+    }
+}
