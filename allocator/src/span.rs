@@ -126,6 +126,8 @@ const _: () = assert!(size_of::<Span>() == 64);
 
 /// Death bytes are read in groups of this many.
 const GROUP: usize = 16;
+/// A bit for each of a group.
+const ALL: u32 = (1 << GROUP) - 1;
 
 impl Span {
     /// Bytes of the block for a span of `class`, header, words and death bytes.
@@ -268,9 +270,8 @@ impl Span {
 
     /// The slot that holds `address`, rounded down.
     #[inline(always)]
-    pub fn slot_of(&self, address: usize) -> usize {
-        let offset = address.wrapping_sub(self.base());
-        ((offset as u64).wrapping_mul(u64::from(self.magic.load(Relaxed))) >> 32) as usize
+    fn slot_of(&self, address: usize) -> usize {
+        slot_at(address.wrapping_sub(self.base()), self.magic.load(Relaxed))
     }
 
     /// Slots that are allocated or wait in a cache.
@@ -300,36 +301,78 @@ impl Span {
         self.words()[word].fetch_and(!bits, Release);
     }
 
-    /// Writes down that the object at `address`, which lies in slot `slot`, died in the epoch of
-    /// `tag`; returns its bytes.
+    /// Writes down that the object at `address` died in the epoch of `tag`; returns its bytes.
     ///
     /// # Errors
     /// What is wrong with the address. The object is untouched then.
     ///
     /// # Safety
-    /// `slot` is what [`Span::slot_of`] says of this address, and the address lies in this span's pages.
+    /// The address lies in this span's pages.
     #[inline(always)]
-    pub unsafe fn bury(&self, address: usize, slot: usize, tag: Tag) -> Result<usize, Misuse> {
-        if slot >= self.slots() {
-            return Err(self.what_is_wrong(address, slot));
+    pub unsafe fn bury(&self, address: usize, tag: Tag) -> Result<usize, Misuse> {
+        let (base, magic, bytes) = (self.base(), self.magic.load(Relaxed), self.slot_bytes());
+        // SAFETY: the caller's contract; these are this span's.
+        let buried = unsafe { self.bury_at(base, magic, bytes, address, tag) };
+        if !buried {
+            return Err(self.what_is_wrong(address));
         }
-        // SAFETY: below the number of slots, there is a word and a death byte.
-        let (word, death) = unsafe { (&*self.word_at(slot), &*self.death_at(slot)) };
-        let bytes = self.slot_bytes();
-        let allocated = word.load(Relaxed) >> (slot % 64) & 1 != 0;
-        let exact = self.base() + slot * bytes == address;
-        if !allocated || !exact || death.load(Relaxed) != 0 {
-            return Err(self.what_is_wrong(address, slot));
-        }
-        death.store(tag.0, Relaxed);
         self.seen[tag.index()].store(1, Relaxed);
         Ok(bytes)
     }
 
+    /// [Buries](Span::bury) all of `addresses`; returns their bytes.
+    ///
+    /// # Errors
+    /// The first address that something is wrong with, and what. Those before it are buried.
+    ///
+    /// # Safety
+    /// The addresses lie in this span's pages.
+    pub unsafe fn bury_all(
+        &self,
+        addresses: &[AtomicUsize],
+        tag: Tag,
+    ) -> Result<u64, (usize, Misuse)> {
+        let (base, magic, bytes) = (self.base(), self.magic.load(Relaxed), self.slot_bytes());
+        self.seen[tag.index()].store(1, Relaxed);
+        for address in addresses {
+            let address = address.load(Relaxed);
+            // SAFETY: the caller's contract; these are this span's.
+            if !unsafe { self.bury_at(base, magic, bytes, address, tag) } {
+                return Err((address, self.what_is_wrong(address)));
+            }
+        }
+        Ok(addresses.len() as u64 * bytes as u64)
+    }
+
+    /// `false`: something is wrong, and nothing was written.
+    #[inline(always)]
+    unsafe fn bury_at(
+        &self,
+        base: usize,
+        magic: u32,
+        bytes: usize,
+        address: usize,
+        tag: Tag,
+    ) -> bool {
+        let offset = address.wrapping_sub(base);
+        let slot = slot_at(offset, magic);
+        if slot >= self.slots() {
+            return false;
+        }
+        // SAFETY: below the number of slots, there is a word and a death byte.
+        let (word, death) = unsafe { (&*self.word_at(slot), &*self.death_at(slot)) };
+        let allocated = word.load(Relaxed) >> (slot % 64) & 1 != 0;
+        if !allocated || slot * bytes != offset || death.load(Relaxed) != 0 {
+            return false;
+        }
+        death.store(tag.0, Relaxed);
+        true
+    }
+
     #[cold]
-    fn what_is_wrong(&self, address: usize, slot: usize) -> Misuse {
+    fn what_is_wrong(&self, address: usize) -> Misuse {
         let (class, bytes) = (self.class, self.slot_bytes());
-        let slot = slot.min(self.slots() - 1);
+        let slot = self.slot_of(address).min(self.slots() - 1);
         let start = self.base() + slot * bytes;
         if start != address {
             Misuse::Interior {
@@ -349,13 +392,27 @@ impl Span {
         self.seen[tag.index()].load(Relaxed) != 0
     }
 
-    /// The slots of word `word` that a sweep for `tag` frees: a bit for each.
+    /// The slots of word `word` that a sweep for `tag` frees, a bit for each; their death bytes
+    /// are cleared.
     fn condemned(&self, word: usize, tag: Tag) -> u64 {
         let from = word * 64;
         let end = (from + 64).min(self.slots().next_multiple_of(GROUP));
-        (from..end).step_by(GROUP).fold(0, |bits, at| {
-            bits | u64::from(matches(self.death_at(at), tag)) << (at - from)
-        })
+        let mut bits = 0;
+        for at in (from..end).step_by(GROUP) {
+            let group = matches(self.death_at(at), tag);
+            if group == ALL {
+                clear(self.death_at(at));
+            } else {
+                let mut rest = group;
+                while rest != 0 {
+                    self.death(at + rest.trailing_zeros() as usize)
+                        .store(0, Relaxed);
+                    rest &= rest - 1;
+                }
+            }
+            bits |= u64::from(group) << (at - from);
+        }
+        bits
     }
 
     /// Frees the slots whose objects died in the epoch of `tag`; returns how many.
@@ -370,12 +427,6 @@ impl Span {
             let condemned = self.condemned(i, tag);
             if condemned == 0 {
                 continue;
-            }
-            let mut rest = condemned;
-            while rest != 0 {
-                self.death(i * 64 + rest.trailing_zeros() as usize)
-                    .store(0, Relaxed);
-                rest &= rest - 1;
             }
             self.dirty.store(1, Relaxed);
             // Release: pairs with Acquire in `take_word`.
@@ -392,7 +443,7 @@ impl Span {
     pub fn free_now(&self, address: usize) -> Result<usize, Misuse> {
         let slot = self.slot_of(address);
         // SAFETY: callers found this span by the address.
-        let bytes = unsafe { self.bury(address, slot, Tag::FIRST) }?;
+        let bytes = unsafe { self.bury(address, Tag::FIRST) }?;
         self.death(slot).store(0, Relaxed);
         self.dirty.store(1, Relaxed);
         self.words()[slot / 64].fetch_and(!(1 << (slot % 64)), Release);
@@ -411,6 +462,12 @@ impl Span {
         });
         bad.map_or(Ok(()), Err)
     }
+}
+
+/// The slot at `offset` of a span; right for offsets up to the largest span of small objects.
+#[inline(always)]
+fn slot_at(offset: usize, magic: u32) -> usize {
+    ((offset as u64).wrapping_mul(u64::from(magic)) >> 32) as usize
 }
 
 /// Which of the 16 death bytes from `at` on bear `tag`: a bit for each.
@@ -434,6 +491,32 @@ fn matches(at: *const AtomicU8, tag: Tag) -> u32 {
         );
     }
     mask
+}
+
+/// Clears a whole group of death bytes. All of their objects are dead and not yet swept, so
+/// nobody else writes to any of them.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn clear(at: *const AtomicU8) {
+    // SAFETY: 16 death bytes lie there, in memory that is written through atomics only.
+    unsafe {
+        core::arch::asm!(
+            "pxor {x}, {x}",
+            "movdqu [{at}], {x}",
+            x = out(xmm_reg) _,
+            at = in(reg) at,
+            options(nostack, preserves_flags),
+        );
+    }
+}
+
+/// Clears a whole group of death bytes. All of their objects are dead and not yet swept, so
+/// nobody else writes to any of them.
+#[cfg(not(target_arch = "x86_64"))]
+fn clear(at: *const AtomicU8) {
+    // SAFETY: 16 death bytes lie there: blocks are padded to groups.
+    let group = unsafe { core::slice::from_raw_parts(at, GROUP) };
+    group.iter().for_each(|d| d.store(0, Relaxed));
 }
 
 /// Which of the 16 death bytes from `at` on bear `tag`: a bit for each.

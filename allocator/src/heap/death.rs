@@ -1,6 +1,7 @@
 //! Deaths: from a thread's log into spans, and the close of an epoch.
 
 use super::Heap;
+use crate::PAGE_SHIFT;
 use crate::cache::{Cache, Drained, prefetch};
 use crate::os::{Line, Os, stderr_line};
 use crate::size_class::SizeClass;
@@ -56,29 +57,37 @@ impl<O: Os> Heap<O> {
         drained.upto += entries.len();
     }
 
-    /// Writes deaths into their spans, in three passes that each ask for what the next one reads.
+    /// Writes deaths into their spans. Deaths that follow each other are often in one page; else
+    /// a first pass asks for the spans' headers, and for what lies behind them, before a second
+    /// one writes.
     fn bury_group(&self, group: &[AtomicUsize], tag: Tag) -> u64 {
         let view = self.arena.view();
+        let first = group.first().map_or(0, |e| e.load(Relaxed));
+        let apart = group.iter().fold(0, |a, e| a | (e.load(Relaxed) ^ first));
+        if apart >> PAGE_SHIFT == 0 {
+            // SAFETY: an entry of the table is a header, which lives for ever, or null.
+            let Some(span) = (unsafe { view.span_of(first).as_ref() }) else {
+                report_and_abort(first, Misuse::Foreign)
+            };
+            // SAFETY: all of the group is in the page that the span was found by.
+            return unsafe { span.bury_all(group, tag) }
+                .unwrap_or_else(|(address, misuse)| report_and_abort(address, misuse));
+        }
         let mut spans = [core::ptr::null::<Span>(); GROUP];
-        let mut slots = [0usize; GROUP];
         for (entry, span) in group.iter().zip(&mut spans) {
             *span = view.span_of(entry.load(Relaxed));
             prefetch(*span);
+            prefetch(span.wrapping_add(1));
         }
-        for ((entry, span), slot) in group.iter().zip(&spans).zip(&mut slots) {
+        let mut bytes = 0;
+        for (entry, span) in group.iter().zip(&spans) {
             let address = entry.load(Relaxed);
             // SAFETY: an entry of the table is a header, which lives for ever, or null.
             let Some(span) = (unsafe { span.as_ref() }) else {
                 report_and_abort(address, Misuse::Foreign)
             };
-            *slot = span.slot_of(address);
-            prefetch(span.death_at(*slot));
-        }
-        let mut bytes = 0;
-        for ((entry, span), slot) in group.iter().zip(&spans).zip(&slots) {
-            let address = entry.load(Relaxed);
-            // SAFETY: the pass before found a header, and its slot.
-            match unsafe { (**span).bury(address, *slot, tag) } {
+            // SAFETY: the span was found by the address.
+            match unsafe { span.bury(address, tag) } {
                 Ok(n) => bytes += n as u64,
                 Err(misuse) => report_and_abort(address, misuse),
             }
