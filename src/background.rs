@@ -72,6 +72,20 @@ pub fn configure(scavenge_percent: f64) {
     *ENGINE.lock() = Engine::new(scavenge_percent);
 }
 
+/// The scavenger's lock, for the span of a `fork`.
+pub fn fork_lock() {
+    ENGINE.fork_lock();
+}
+
+/// Ends [`fork_lock`].
+///
+/// # Safety
+/// The calling thread took it.
+pub unsafe fn fork_unlock() {
+    // SAFETY: the caller's contract.
+    unsafe { ENGINE.fork_unlock() };
+}
+
 /// In the child of a `fork`, where these threads do not exist: they start again on need.
 pub fn forget_threads() {
     SWEEPER.state.store(ABSENT, Relaxed);

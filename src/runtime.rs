@@ -127,8 +127,9 @@ impl Runtime {
         );
         background::configure(options.scavenge_percent);
         self.collector.lock().start(self, &options);
-        os::at_fork(before_fork, after_fork_in_parent, after_fork_in_child);
         self.state.store(RUNNING, Release);
+        // May allocate, which works by now.
+        os::at_fork(before_fork, after_fork_in_parent, after_fork_in_child);
     }
 }
 
@@ -136,11 +137,13 @@ unsafe extern "C" fn before_fork() {
     thread::fork_lock();
     RUNTIME.collector.fork_lock();
     HEAP.fork_lock();
+    background::fork_lock();
 }
 
 unsafe extern "C" fn after_fork_in_parent() {
     // SAFETY: `before_fork` took them in this thread.
     unsafe {
+        background::fork_unlock();
         HEAP.fork_unlock();
         RUNTIME.collector.fork_unlock();
         thread::fork_unlock();

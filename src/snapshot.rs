@@ -43,7 +43,7 @@ fn read() -> (MemStats, Totals) {
     drop(collector);
     let mallocs: u64 = t.classes.iter().map(|c| c.mallocs).sum();
     let frees: u64 = t.classes.iter().map(|c| c.frees).sum();
-    let heap_alloc = t.total_alloc - t.total_free;
+    let heap_alloc = t.total_alloc.saturating_sub(t.total_free);
     let mut s = MemStats::zeroed();
     s.alloc = heap_alloc;
     s.total_alloc = t.total_alloc;
@@ -54,7 +54,7 @@ fn read() -> (MemStats, Totals) {
     s.heap_idle = t.retained + t.released;
     s.heap_released = t.released;
     s.heap_sys = s.heap_inuse + s.heap_idle;
-    s.heap_objects = mallocs - frees;
+    s.heap_objects = mallocs.saturating_sub(frees);
     s.mspan_inuse = t.span_bytes;
     s.mspan_sys = t.span_sys;
     s.mcache_inuse = t.cache_bytes;

@@ -166,7 +166,7 @@ impl Cache {
         self.held[class.index()]
             .taken
             .load(Relaxed)
-            .wrapping_sub(u64::from(waiting))
+            .saturating_sub(u64::from(waiting))
     }
 
     /// Whether the span that `class` allocates from has been used before.
