@@ -243,8 +243,9 @@ impl<O: Os> Heap<O> {
         lists.frees += 1;
         self.swept_bytes.add(bytes);
         self.swept_objects.add(1);
-        self.live.sub(bytes);
+        // A cached span counts whole until it is put back, and then what is free in it does not.
         if span.state() != State::Cached {
+            self.live.sub(bytes);
             let taken = span.taken();
             lists.unlink(span);
             if lists.is_unswept(span) {
