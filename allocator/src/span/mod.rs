@@ -17,30 +17,18 @@
 //! What makes a slot free at a sweep is one question, [`Span::condemned`],
 //! answered from the death bytes.
 
+mod death_bytes;
+mod list;
+
+pub use death_bytes::Tag;
+pub use list::SpanList;
+
+use crate::PAGE;
 use crate::size_class::SizeClass;
-use crate::{PAGE, PAGE_SHIFT};
-use core::ptr::{null_mut, with_exposed_provenance};
+use core::ptr::with_exposed_provenance;
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize};
-
-/// The mark that a death bears: which of the two epochs in flight it was seen in.
-/// All spans are swept before an epoch closes, so there are never more than two.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tag(u8);
-
-impl Tag {
-    /// The tag of the first epoch.
-    pub const FIRST: Tag = Tag(1);
-
-    /// The tag of the epoch after (and before) this one.
-    pub const fn other(self) -> Tag {
-        Tag(3 - self.0)
-    }
-
-    const fn index(self) -> usize {
-        self.0 as usize - 1
-    }
-}
+use death_bytes::{ALL, GROUP, clear, matches};
 
 /// Where a span is. It changes only under its class's lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,11 +111,6 @@ pub struct Span {
 }
 
 const _: () = assert!(size_of::<Span>() == 64);
-
-/// Death bytes are read in groups of this many.
-const GROUP: usize = 16;
-/// A bit for each of a group.
-const ALL: u32 = (1 << GROUP) - 1;
 
 impl Span {
     /// Bytes of the block for a span of `class`, header, words and death bytes.
@@ -469,153 +452,3 @@ impl Span {
 fn slot_at(offset: usize, magic: u32) -> usize {
     ((offset as u64).wrapping_mul(u64::from(magic)) >> 32) as usize
 }
-
-/// Which of the 16 death bytes from `at` on bear `tag`: a bit for each.
-#[cfg(target_arch = "x86_64")]
-#[inline(always)]
-fn matches(at: *const AtomicU8, tag: Tag) -> u32 {
-    use core::arch::x86_64::_mm_set1_epi8;
-    let mask: u32;
-    // SAFETY: 16 death bytes lie there (blocks are padded to groups). Others may store to single ones
-    // meanwhile; assembly may read across them, which Rust's own atomics may not.
-    unsafe {
-        core::arch::asm!(
-            "movdqu {x}, [{at}]",
-            "pcmpeqb {x}, {tag}",
-            "pmovmskb {mask:e}, {x}",
-            x = out(xmm_reg) _,
-            at = in(reg) at,
-            tag = in(xmm_reg) _mm_set1_epi8(tag.0 as i8),
-            mask = out(reg) mask,
-            options(nostack, readonly, preserves_flags),
-        );
-    }
-    mask
-}
-
-/// Clears a whole group of death bytes. All of their objects are dead and not yet swept, so
-/// nobody else writes to any of them.
-#[cfg(target_arch = "x86_64")]
-#[inline(always)]
-fn clear(at: *const AtomicU8) {
-    // SAFETY: 16 death bytes lie there, in memory that is written through atomics only.
-    unsafe {
-        core::arch::asm!(
-            "pxor {x}, {x}",
-            "movdqu [{at}], {x}",
-            x = out(xmm_reg) _,
-            at = in(reg) at,
-            options(nostack, preserves_flags),
-        );
-    }
-}
-
-/// Clears a whole group of death bytes. All of their objects are dead and not yet swept, so
-/// nobody else writes to any of them.
-#[cfg(not(target_arch = "x86_64"))]
-fn clear(at: *const AtomicU8) {
-    // SAFETY: 16 death bytes lie there: blocks are padded to groups.
-    let group = unsafe { core::slice::from_raw_parts(at, GROUP) };
-    group.iter().for_each(|d| d.store(0, Relaxed));
-}
-
-/// Which of the 16 death bytes from `at` on bear `tag`: a bit for each.
-#[cfg(not(target_arch = "x86_64"))]
-fn matches(at: *const AtomicU8, tag: Tag) -> u32 {
-    // SAFETY: 16 death bytes lie there: blocks are padded to groups.
-    let group = unsafe { core::slice::from_raw_parts(at, GROUP) };
-    group
-        .iter()
-        .enumerate()
-        .fold(0, |m, (i, d)| m | u32::from(d.load(Relaxed) == tag.0) << i)
-}
-
-/// A list of spans that hang together by their own links; all under their class's lock.
-/// Spans are pushed and popped at one end, as in Go's `spanSet`.
-#[derive(Debug)]
-pub struct SpanList {
-    head: *mut Span,
-    len: usize,
-}
-
-// SAFETY: the pointers lead to headers that live for ever; the links are under the class's lock.
-unsafe impl Send for SpanList {}
-
-impl SpanList {
-    /// No span.
-    pub const fn new() -> Self {
-        Self {
-            head: null_mut(),
-            len: 0,
-        }
-    }
-
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// Adds a span that is in no list.
-    pub fn push(&mut self, span: &'static Span, state: State) {
-        let at = core::ptr::from_ref(span).cast_mut();
-        span.next.store(self.head, Relaxed);
-        span.prev.store(null_mut(), Relaxed);
-        // SAFETY: a list's head is a header or null.
-        if let Some(head) = unsafe { self.head.as_ref() } {
-            head.prev.store(at, Relaxed);
-        }
-        self.head = at;
-        self.len += 1;
-        span.state.store(state as u8, Relaxed);
-    }
-
-    /// Takes the span that was added last.
-    pub fn pop(&mut self) -> Option<&'static Span> {
-        // SAFETY: a list's head is a header or null; headers live for ever.
-        let span = unsafe { self.head.as_ref() }?;
-        self.remove(span);
-        Some(span)
-    }
-
-    /// Takes a span out, which is in this list.
-    pub fn remove(&mut self, span: &'static Span) {
-        let (next, prev) = (span.next.load(Relaxed), span.prev.load(Relaxed));
-        // SAFETY: links are headers or null.
-        unsafe {
-            match prev.as_ref() {
-                Some(p) => p.next.store(next, Relaxed),
-                None => self.head = next,
-            }
-            if let Some(n) = next.as_ref() {
-                n.prev.store(prev, Relaxed);
-            }
-        }
-        self.len -= 1;
-        span.state.store(State::Spare as u8, Relaxed);
-    }
-
-    /// The spans, the one added last first.
-    pub fn iter(&self) -> impl Iterator<Item = &'static Span> + use<> {
-        // SAFETY: as in `pop`.
-        let mut at = unsafe { self.head.as_ref() };
-        core::iter::from_fn(move || {
-            let span = at?;
-            // SAFETY: as in `pop`.
-            at = unsafe { span.next.load(Relaxed).as_ref() };
-            Some(span)
-        })
-    }
-}
-
-impl Default for SpanList {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-const _: () = assert!(PAGE == 1 << PAGE_SHIFT);
