@@ -19,6 +19,7 @@ use crate::background;
 use crate::options::Options;
 use crate::runtime::{HEAP, RUNTIME, Runtime};
 use core::sync::atomic::Ordering::Relaxed;
+use goheap_allocator::PAGE;
 use goheap_allocator::heap::Allocated;
 use goheap_allocator::os;
 use goheap_allocator::span::Tag;
@@ -208,7 +209,7 @@ impl Collector {
             goal: self.controller.goal(memory()),
             objects: now_allocated.kept_objects().saturating_sub(dead.objects),
             // How many spans hold only what is dead is not known before the sweep.
-            spans: (HEAP.progress().spans() as f64 * kept) as u64,
+            spans: (HEAP.spans() as f64 * kept) as u64,
             allocated_bytes: now_allocated.bytes.saturating_sub(last.bytes),
             allocated_objects: now_allocated.objects.saturating_sub(last.objects),
         });
@@ -322,7 +323,7 @@ impl Collector {
                 due.trigger,
                 HEAP.live().get(),
                 progress.pages_swept(),
-                progress.pages_in_use(),
+                HEAP.pages().bytes.in_use.get() / PAGE as u64,
             )
         });
         let bytes = &HEAP.pages().bytes;

@@ -23,8 +23,6 @@ pub struct Lists {
     cached: [SpanList; 2],
     /// Blocks of spans that went back to the page heap.
     pub spare: SpanList,
-    /// Objects freed by sweeps since the start.
-    pub frees: u64,
     /// Spans that were made.
     pub blocks: u64,
 }
@@ -47,7 +45,6 @@ impl Lists {
             full: [SpanList::new(), SpanList::new()],
             cached: [SpanList::new(), SpanList::new()],
             spare: SpanList::new(),
-            frees: 0,
             blocks: 0,
         }
     }
@@ -99,7 +96,6 @@ impl Lists {
     /// Frees what is condemned in a span that is in no list.
     pub fn sweep(&mut self, span: &Span) -> Swept {
         let freed = span.sweep(self.condemned, self.epoch);
-        self.frees += freed as u64;
         Swept {
             freed,
             taken: span.taken(),

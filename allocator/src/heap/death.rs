@@ -57,22 +57,45 @@ impl<O: Os> Heap<O> {
         drained.upto += entries.len();
     }
 
-    /// Writes deaths into their spans. Deaths that follow each other are often in one page; else
-    /// a first pass asks for the spans' headers, and for what lies behind them, before a second
-    /// one writes.
+    /// Writes deaths into their spans. Where two that follow each other are in one page, most are,
+    /// and each page's are looked up and buried together; else each by itself.
     fn bury_group(&self, group: &[AtomicUsize], tag: Tag) -> u64 {
+        let page = |e: &AtomicUsize| e.load(Relaxed) >> PAGE_SHIFT;
+        match group {
+            [a, b, .., c, d] if page(a) == page(b) || page(c) == page(d) => {
+                self.bury_pages(group, page, tag)
+            }
+            _ => self.bury_each(group, tag),
+        }
+    }
+
+    fn bury_pages(
+        &self,
+        group: &[AtomicUsize],
+        page: impl Fn(&AtomicUsize) -> usize,
+        tag: Tag,
+    ) -> u64 {
         let view = self.arena.view();
-        let first = group.first().map_or(0, |e| e.load(Relaxed));
-        let apart = group.iter().fold(0, |a, e| a | (e.load(Relaxed) ^ first));
-        if apart >> PAGE_SHIFT == 0 {
+        let mut bytes = 0;
+        for run in group.chunk_by(|a, b| page(a) == page(b)) {
+            let first = run[0].load(Relaxed);
             // SAFETY: an entry of the table is a header, which lives for ever, or null.
             let Some(span) = (unsafe { view.span_of(first).as_ref() }) else {
                 report_and_abort(first, Misuse::Foreign)
             };
-            // SAFETY: all of the group is in the page that the span was found by.
-            return unsafe { span.bury_all(group, tag) }
-                .unwrap_or_else(|(address, misuse)| report_and_abort(address, misuse));
+            // SAFETY: all of the run is in the page that the span was found by.
+            match unsafe { span.bury_all(run, tag) } {
+                Ok(n) => bytes += n,
+                Err((address, misuse)) => report_and_abort(address, misuse),
+            }
         }
+        bytes
+    }
+
+    /// A first pass asks for the spans' headers, and for what lies behind them, before a second
+    /// one writes.
+    fn bury_each(&self, group: &[AtomicUsize], tag: Tag) -> u64 {
+        let view = self.arena.view();
         let mut spans = [core::ptr::null::<Span>(); GROUP];
         for (entry, span) in group.iter().zip(&mut spans) {
             *span = view.span_of(entry.load(Relaxed));

@@ -27,6 +27,7 @@ use crate::lock::{Lock, Rank};
 use crate::meta::Meta;
 use crate::os::Os;
 use crate::page_heap::PageHeap;
+use crate::size_class::{CLASSES, SizeClass};
 use crate::span::Tag;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize};
@@ -47,10 +48,8 @@ pub struct Heap<O> {
     /// A span counts whole when a cache takes it, so this errs upwards (Go: `heapLive`).
     live: Counter,
     large: LargeCounters,
-    /// Bytes freed by sweeps.
-    swept_bytes: Counter,
-    /// Objects freed by sweeps.
-    swept_objects: Counter,
+    /// What sweeps freed, by class; each is written under its class's lock.
+    freed: [Freed; CLASSES],
     /// Frees are carried out at once, not at the next sweep.
     eager: AtomicBool,
     /// Caches handed out at this moment.
@@ -68,6 +67,22 @@ struct Registry {
 
 // SAFETY: caches are never unmapped; the list of spare ones is under the lock.
 unsafe impl Send for Registry {}
+
+/// Objects freed since the start.
+#[derive(Debug)]
+struct Freed {
+    objects: Counter,
+    bytes: Counter,
+}
+
+impl Freed {
+    const fn new() -> Self {
+        Self {
+            objects: Counter::new(),
+            bytes: Counter::new(),
+        }
+    }
+}
 
 #[derive(Debug)]
 struct LargeCounters {
@@ -98,8 +113,7 @@ impl<O: Os> Heap<O> {
                 objects: Counter::new(),
                 bytes: Counter::new(),
             },
-            swept_bytes: Counter::new(),
-            swept_objects: Counter::new(),
+            freed: [const { Freed::new() }; CLASSES],
             eager: AtomicBool::new(false),
             cache_count: AtomicUsize::new(0),
         }
@@ -123,6 +137,12 @@ impl<O: Os> Heap<O> {
     /// How far the sweep has come.
     pub fn progress(&self) -> &Progress {
         &self.progress
+    }
+
+    /// Spans in use. Takes every class's lock for a moment.
+    pub fn spans(&self) -> usize {
+        let spans = |class| self.central.class(class).lock().len();
+        SizeClass::all().map(spans).sum()
     }
 
     /// Carries frees out at once from now on, or no longer.

@@ -183,7 +183,6 @@ impl<O: Os> Heap<O> {
         );
         self.arena
             .set_spans(run.first, run.pages, core::ptr::from_ref(span).cast_mut());
-        self.progress.opened(run.pages);
         Ok(span)
     }
 

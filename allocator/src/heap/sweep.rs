@@ -7,43 +7,38 @@
 
 use super::Heap;
 use crate::central::{Lists, Swept};
-use crate::counters::Counter;
 use crate::os::Os;
 use crate::size_class::{CLASSES, SizeClass};
 use crate::span::{Span, State, Tag};
 use crate::{CHUNK_PAGES, PAGE};
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use core::sync::atomic::{AtomicU32, AtomicUsize};
+use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize};
 
 /// How far the sweep has come.
 #[derive(Debug)]
 pub struct Progress {
     /// The sweep under way, or the last one.
     epoch: AtomicU32,
-    /// Spans that it has yet to see.
-    unswept: AtomicUsize,
+    /// Spans that it has yet to see, above [`SPAN`]; below, pages of those it has seen. One word,
+    /// since each span swept changes both.
+    state: AtomicU64,
     /// Classes below this one hold no unswept span.
     class: AtomicUsize,
-    /// Spans in use, and their pages.
-    spans: Counter,
-    in_use: Counter,
-    /// Pages of spans swept by this sweep.
-    swept: Counter,
     /// Where reclaiming goes on, in pages.
     reclaim_at: AtomicUsize,
     /// Pages freed by sweeps that nobody has claimed for growth yet.
     credit: AtomicUsize,
 }
 
+/// One unswept span in [`Progress`]'s state.
+const SPAN: u64 = 1 << 32;
+
 impl Progress {
     pub(super) const fn new() -> Self {
         Self {
             epoch: AtomicU32::new(0),
-            unswept: AtomicUsize::new(0),
+            state: AtomicU64::new(0),
             class: AtomicUsize::new(CLASSES),
-            spans: Counter::new(),
-            in_use: Counter::new(),
-            swept: Counter::new(),
             reclaim_at: AtomicUsize::new(usize::MAX),
             credit: AtomicUsize::new(0),
         }
@@ -59,27 +54,12 @@ impl Progress {
     #[inline]
     pub fn is_done(&self) -> bool {
         // Acquire: pairs with Release where a span was swept.
-        self.unswept.load(Acquire) == 0
-    }
-
-    /// Spans in use.
-    pub fn spans(&self) -> u64 {
-        self.spans.get()
-    }
-
-    /// Pages in spans.
-    pub fn pages_in_use(&self) -> u64 {
-        self.in_use.get()
+        self.state.load(Acquire) < SPAN
     }
 
     /// Pages of spans that this sweep has seen.
     pub fn pages_swept(&self) -> u64 {
-        self.swept.get()
-    }
-
-    pub(super) fn opened(&self, pages: usize) {
-        self.spans.add(1);
-        self.in_use.add(pages);
+        self.state.load(Relaxed) % SPAN
     }
 }
 
@@ -88,32 +68,39 @@ impl<O: Os> Heap<O> {
     pub fn start_sweep(&self, condemned: Tag) {
         let p = &self.progress;
         let epoch = p.epoch.load(Relaxed).wrapping_add(1);
-        p.swept.set(0);
         p.credit.store(0, Relaxed);
         // Held up by one until all classes have started, so that it does not end in between.
-        p.unswept.store(1, Relaxed);
+        p.state.store(SPAN, Relaxed);
         for class in SizeClass::all() {
             let mut lists = self.central.class(class).lock();
             let n = lists.start_sweep(epoch, condemned);
-            p.unswept.fetch_add(n, Relaxed);
+            p.state.fetch_add(n as u64 * SPAN, Relaxed);
         }
         p.epoch.store(epoch, Release);
         p.class.store(0, Relaxed);
         p.reclaim_at.store(0, Relaxed);
-        p.unswept.fetch_sub(1, Release);
+        p.state.fetch_sub(SPAN, Release);
     }
 
     /// Sweeps a span that is in no list. Callers hold its class's lock and then
     /// [file](Lists::file), [lend](Lists::lend) or [close](Heap::close_span) it.
     pub(super) fn sweep_unlisted(&self, lists: &mut Lists, span: &'static Span) -> Swept {
         let swept = lists.sweep(span);
-        let bytes = swept.freed * span.slot_bytes();
-        self.swept_bytes.add(bytes);
-        self.swept_objects.add(swept.freed);
-        self.progress.swept.add(span.pages());
-        // Release: pairs with Acquire in `is_done`.
-        self.progress.unswept.fetch_sub(1, Release);
+        self.count_freed(span, swept.freed);
+        let pages = span.pages() as u64;
+        // One span less to see, so many pages more seen. Release: pairs with Acquire in `is_done`.
+        self.progress
+            .state
+            .fetch_add(pages.wrapping_sub(SPAN), Release);
         swept
+    }
+
+    /// Counts objects freed in `span`. Callers hold its class's lock, so nobody else writes these.
+    fn count_freed(&self, span: &Span, objects: usize) {
+        let freed = &self.freed[span.class().index()];
+        freed.objects.set(freed.objects.get() + objects as u64);
+        let bytes = objects * span.slot_bytes();
+        freed.bytes.set(freed.bytes.get() + bytes as u64);
     }
 
     /// Gives a span's pages back; it is in no list and has no object.
@@ -121,8 +108,6 @@ impl<O: Os> Heap<O> {
         let (first, pages) = (span.first_page(), span.pages());
         self.arena.set_spans(first, pages, core::ptr::null_mut());
         lists.spare.push(span, State::Spare);
-        self.progress.spans.sub(1);
-        self.progress.in_use.sub(pages);
         self.pages.free(first, pages);
     }
 
@@ -240,9 +225,7 @@ impl<O: Os> Heap<O> {
     }
 
     fn freed_at_once(&self, lists: &mut Lists, span: &'static Span, bytes: usize) {
-        lists.frees += 1;
-        self.swept_bytes.add(bytes);
-        self.swept_objects.add(1);
+        self.count_freed(span, 1);
         // A cached span counts whole until it is put back, and then what is free in it does not.
         if span.state() != State::Cached {
             self.live.sub(bytes);

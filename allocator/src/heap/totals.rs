@@ -99,11 +99,12 @@ impl<O: Os> Heap<O> {
         for class in SizeClass::all() {
             // SAFETY: every class's lock is held.
             let lists = unsafe { self.central.class(class).held() };
-            t.classes[class.index()].frees = lists.frees;
+            let freed = &self.freed[class.index()];
+            t.classes[class.index()].frees = freed.objects.get();
+            t.total_free += freed.bytes.get();
             t.span_bytes += lists.len() as u64
                 * crate::span::Span::block_bytes(class).next_multiple_of(64) as u64;
         }
-        t.total_free = self.swept_bytes.get();
         t.classes[0].mallocs = self.large.objects.get();
         t.total_alloc = self.large.bytes.get();
         self.for_each_cache(|cache| {
@@ -133,8 +134,8 @@ impl<O: Os> Heap<O> {
     /// What was handed out and swept so far. Takes no lock; exact while all threads rest.
     pub fn allocated(&self) -> Allocated {
         let mut a = Allocated {
-            swept_bytes: self.swept_bytes.get(),
-            swept_objects: self.swept_objects.get(),
+            swept_bytes: self.freed.iter().map(|f| f.bytes.get()).sum(),
+            swept_objects: self.freed.iter().map(|f| f.objects.get()).sum(),
             bytes: self.large.bytes.get(),
             objects: self.large.objects.get(),
         };

@@ -304,10 +304,17 @@ impl PageHeap {
 
     fn hand_out(&self, first: usize, pages: usize, released: usize, growth: usize) -> Run {
         // Released by MADV_DONTNEED, or never touched: it reads as zero.
-        let touched = self.touched.fetch_max(first + pages, Relaxed);
+        let mut touched = self.touched.load(Relaxed);
+        if touched < first + pages {
+            touched = self.touched.fetch_max(first + pages, Relaxed);
+        }
         let zero = first >= touched || (released == pages && self.advice() == Advice::DontNeed);
-        self.bytes.released.sub(released * PAGE);
-        self.bytes.retained.sub((pages - released) * PAGE);
+        if released > 0 {
+            self.bytes.released.sub(released * PAGE);
+        }
+        if released < pages {
+            self.bytes.retained.sub((pages - released) * PAGE);
+        }
         self.bytes.in_use.add(pages * PAGE);
         Run {
             first,

@@ -402,9 +402,11 @@ impl Span {
     /// Callers hold the class's lock.
     pub fn sweep(&self, tag: Tag, epoch: u32) -> usize {
         self.swept.store(epoch, Relaxed);
-        if self.seen[tag.index()].swap(0, Relaxed) == 0 {
+        // No death of a closed epoch is written any more, so nobody else stores this.
+        if !self.has_deaths(tag) {
             return 0;
         }
+        self.seen[tag.index()].store(0, Relaxed);
         let mut freed = 0;
         for (i, word) in self.words().iter().enumerate() {
             let condemned = self.condemned(i, tag);
