@@ -1,7 +1,7 @@
 //! The story as one picture: a panel a trace, a pair of stacked bars a step.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::path::Path;
 
 use plotters::backend::SVGBackend;
@@ -61,14 +61,38 @@ type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Plane<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 type Drawn = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
-/// Draws the chart into that file, as SVG.
-pub fn write(stories: &[Told], path: &Path) -> Result<(), Error> {
-    let mut svg = String::new();
-    draw(stories, &mut svg).map_err(|error| Error::System {
-        doing: "draw the chart".into(),
-        source: io::Error::other(error),
-    })?;
-    fs::write(path, svg).map_err(Error::system(format!("write {}", path.display())))
+/// The file that the chart goes to. Opened before the traces run, so that a path
+/// that cannot be written is found out at once.
+pub struct File<'a> {
+    file: fs::File,
+    path: &'a Path,
+}
+
+impl<'a> File<'a> {
+    /// Opens or makes the file. What is in it stays until [`File::write`].
+    pub fn create(path: &'a Path) -> Result<Self, Error> {
+        let file = fs::File::options()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)
+            .map_err(Error::system(format!("write {}", path.display())))?;
+        Ok(Self { file, path })
+    }
+
+    /// Draws the chart into the file, as SVG.
+    pub fn write(mut self, stories: &[Told]) -> Result<(), Error> {
+        let mut svg = String::new();
+        draw(stories, &mut svg).map_err(|error| Error::System {
+            doing: "draw the chart".into(),
+            source: io::Error::other(error),
+        })?;
+        // Special files, such as /dev/stdout, cannot be cut, and need not be.
+        _ = self.file.set_len(0);
+        self.file
+            .write_all(svg.as_bytes())
+            .map_err(Error::system(format!("write {}", self.path.display())))
+    }
 }
 
 fn draw(stories: &[Told], svg: &mut String) -> Drawn {
@@ -211,7 +235,7 @@ fn bar(plane: &mut Plane<'_, '_>, side: &Side, step: f64, of: &dyn Fn(Counter) -
     plane.draw_series([Rectangle::new(released, side.shades[1].stroke_width(1))])?;
     for (counter, color, width) in [(Counter::Sys, FAINT, 1), (Counter::Rss, INK, 3)] {
         let height = of(counter);
-        let line = vec![(from - 0.03, height), (to + 0.03, height)];
+        let line = vec![(from, height), (to, height)];
         plane.draw_series([PathElement::new(line, color.stroke_width(width))])?;
     }
     Ok(())

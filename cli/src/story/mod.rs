@@ -29,6 +29,7 @@ pub struct Options {
 
 /// Runs the traces, then shows them.
 pub fn run(options: &Options) -> Result<(), Error> {
+    let chart = chart::File::create(&options.out)?;
     let traces: Vec<_> = shipped::all()
         .into_iter()
         .filter(|shipped| shipped.name != "sizes")
@@ -47,7 +48,7 @@ pub fn run(options: &Options) -> Result<(), Error> {
     progress.finish_and_clear();
 
     print(&stories).map_err(Error::system("write to stdout"))?;
-    chart::write(&stories, &options.out)?;
+    chart.write(&stories)?;
     writeln!(io::stdout(), "Chart: {}", options.out.display())
         .map_err(Error::system("write to stdout"))
 }
@@ -66,7 +67,7 @@ fn print(stories: &[Told]) -> io::Result<()> {
     }
     writeln!(out, "Why ps shows more than the heap profile\n")?;
     for told in stories {
-        writeln!(out, "{}", words::why(told))?;
+        writeln!(out, "{}\n{}\n", told.shipped.name, words::why(told))?;
     }
-    writeln!(out)
+    Ok(())
 }

@@ -1,6 +1,6 @@
 //! A trace as a table: a row a step, a column a counter, goheap's figure before Go's.
 
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
 
 use super::told::Told;
 use super::words::mb;
@@ -15,11 +15,15 @@ pub const SHOWN: [Counter; 5] = [
     Counter::Rss,
 ];
 
+/// One rule, below the header.
+const STYLE: TableStyle =
+    TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
+
 /// The trace's table.
 pub fn of(told: &Told) -> Table {
     let mut table = Table::new();
     table
-        .load_style(presets::UTF8_HORIZONTAL_ONLY)
+        .load_style(STYLE)
         .set_content_arrangement(ContentArrangement::Disabled)
         .set_header(header());
     for step in 0..told.steps() {

@@ -1,6 +1,6 @@
 //! What the figures say, in sentences.
 
-use super::told::Told;
+use super::told::{Parts, Told};
 
 const MIB: f64 = (1 << 20) as f64;
 
@@ -32,64 +32,68 @@ pub fn fidelity(told: &Told) -> String {
 pub fn why(told: &Told) -> String {
     let over = |step: &usize| told.records[*step].rss.saturating_sub(told.live[*step]);
     let step = (1..told.steps()).max_by_key(over).unwrap_or_default();
-    let parts = told.parts(step);
-    let mut text = format!(
-        "{}: {} At {}, ps shows {} MB where the program holds {}: ",
-        told.shipped.name,
+    let record = &told.records[step];
+    format!(
+        "  {}\n  At {}: {} MB by ps, {} MB by HeapAlloc, {} MB held by the program. {}",
         lesson(told.shipped.name),
-        told.records[step].label,
-        mb(told.records[step].rss as f64),
-        mb(parts.live),
-    );
-    let causes = [
+        record.label,
+        mb(record.rss as f64),
+        mb(record.mem_stats.heap_alloc as f64),
+        mb(told.live[step] as f64),
+        causes(&told.parts(step)),
+    )
+}
+
+/// What the resident set holds beyond what the program does. Parts that would
+/// read 0.0 are left out.
+fn causes(parts: &Parts) -> String {
+    const LEAST: f64 = MIB / 20.0;
+    let named = [
         (parts.dead, "dead and waiting for a cycle"),
         (parts.slots, "free slots and tails of spans"),
         (parts.retained, "idle and kept for reuse"),
         (parts.rest, "the process itself and the heap's records"),
     ];
-    let mut first = true;
-    for (bytes, cause) in causes {
-        if bytes >= MIB / 20.0 {
-            text += if first { "" } else { ", " };
-            text += &format!("{} MB {cause}", mb(bytes));
-            first = false;
-        }
-    }
-    if parts.rest < -MIB / 20.0 {
-        text += &format!("; {} MB of that are not touched yet", mb(-parts.rest));
-    }
-    text + "."
+    let named = named.iter().filter(|(bytes, _)| *bytes >= LEAST);
+    let list: Vec<_> = named
+        .map(|(bytes, cause)| format!("{} {cause}", mb(*bytes)))
+        .collect();
+    let untouched = match parts.rest {
+        rest if rest <= -LEAST => format!(", of which {} not touched yet", mb(-rest)),
+        _ => String::new(),
+    };
+    format!("The rest: {}{untouched}.", list.join(", "))
 }
 
 /// What happens in a trace that makes it so.
 fn lesson(name: &str) -> &'static str {
     match name {
         "thread-values" => {
-            "a slice, then a map, of ten 1 MB values grows by doubling, and every array it has \
+            "A slice, then a map, of ten 1 MB values grows by doubling, and every array it has \
              outgrown stays until a cycle comes by."
         }
         "thread-values-gc" => {
-            "the same with a collection after each part: what was dead turns idle, and idle \
+            "The same with a collection after each part: what was dead turns idle, and idle \
              memory is kept."
         }
         "thread-values-prealloc" => {
-            "made large enough at once, nothing is outgrown, yet what was dropped is still \
+            "Made large enough at once, nothing is outgrown, yet what was dropped is still \
              counted: no cycle was due."
         }
         "thread-values-prealloc-gc" => {
-            "made large enough and collected, the heap profile is empty, and the pages stay \
+            "Made large enough and collected, the heap profile is empty, and the pages stay \
              with the process."
         }
         "thread-pointers" => {
-            "a slice, then a map, of ten pointers to 1 MB each: small arrays grow, and the \
+            "A slice, then a map, of ten pointers to 1 MB each: small arrays grow, and the \
              values die with them."
         }
         "thread-pointers-gc" => {
-            "the same with a collection after each part: all of it turns idle, and is kept for \
+            "The same with a collection after each part: all of it turns idle, and is kept for \
              the next part."
         }
         "hole" => {
-            "a 10 MB block is freed and 40 KB put in its place, twenty times: the next block no \
+            "A 10 MB block is freed and 40 KB put in its place, twenty times: the next block no \
              longer fits where the last one was, so the heap needs room beside the hole."
         }
         "idle-twice" => {
@@ -97,5 +101,41 @@ fn lesson(name: &str) -> &'static str {
              at 1 % of the processors' time, seconds later."
         }
         _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_cause_is_said_once_and_nothings_are_left_out() {
+        let parts = Parts {
+            live: 5.0 * MIB,
+            dead: 26.04 * MIB,
+            slots: 0.01 * MIB,
+            retained: 8.0 * MIB,
+            rest: 3.3 * MIB,
+        };
+        assert_eq!(
+            causes(&parts),
+            "The rest: 26.0 dead and waiting for a cycle, 8.0 idle and kept for reuse, \
+             3.3 the process itself and the heap's records."
+        );
+    }
+
+    #[test]
+    fn memory_that_is_not_touched_is_no_negative_process() {
+        let parts = Parts {
+            live: 0.0,
+            dead: 0.0,
+            slots: 0.0,
+            retained: 8.0 * MIB,
+            rest: -2.0 * MIB,
+        };
+        assert_eq!(
+            causes(&parts),
+            "The rest: 8.0 idle and kept for reuse, of which 2.0 not touched yet."
+        );
     }
 }
