@@ -1,6 +1,7 @@
 //! A trace read from its file into what a replay runs.
 
 use std::fs::File;
+use std::io;
 use std::path::Path;
 
 use memmap2::Mmap;
@@ -79,6 +80,14 @@ impl Trace {
 fn map(path: &Path) -> Result<Mmap, Error> {
     let reading = || format!("read {}", path.display());
     let file = File::open(path).map_err(Error::system(reading()))?;
+    let metadata = file.metadata().map_err(Error::system(reading()))?;
+    if !metadata.is_file() {
+        // A pipe or a folder cannot be mapped, and the system's reason would mislead.
+        return Err(Error::System {
+            doing: reading(),
+            source: io::Error::other("it is no regular file"),
+        });
+    }
     // SAFETY: the mapping is private and read as bytes; whoever shortens a trace
     // while it is being read gets a bus error, as with any mapped file.
     unsafe { Mmap::map(&file) }.map_err(Error::system(reading()))
