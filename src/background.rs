@@ -5,66 +5,18 @@
 
 use crate::cycle::{self, Why};
 use crate::runtime::{HEAP, RUNTIME};
+use crate::worker::Worker;
 use core::ffi::c_void;
 use core::fmt::Write;
-use core::sync::atomic::AtomicU8;
-use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use core::sync::atomic::Ordering::{AcqRel, Relaxed};
 use core::time::Duration;
 use goheap_allocator::lock::{Lock, Rank};
-use goheap_allocator::os::{self, Futex, Line};
+use goheap_allocator::os::{self, Line};
 use goheap_scavenger::{Engine, Step};
 use goheap_stats::ScavTrace;
 
-/// A background thread: whether it runs, and what wakes it.
-struct Worker {
-    state: AtomicU8,
-    /// Counts wake-ups.
-    calls: Futex,
-}
-
-const ABSENT: u8 = 0;
-const RUNNING: u8 = 1;
-const REFUSED: u8 = 2;
-
-impl Worker {
-    const fn new() -> Self {
-        Self {
-            state: AtomicU8::new(ABSENT),
-            calls: Futex::new(0),
-        }
-    }
-
-    /// Starts the thread if it does not run, and wakes it.
-    fn call(
-        &self,
-        name: &'static core::ffi::CStr,
-        body: extern "C" fn(*mut c_void) -> *mut c_void,
-    ) {
-        if self.state.load(Relaxed) == ABSENT
-            && self
-                .state
-                .compare_exchange(ABSENT, RUNNING, AcqRel, Relaxed)
-                .is_ok()
-            && !os::start_thread(name, body)
-        {
-            self.state.store(REFUSED, Relaxed);
-        }
-        // Release: pairs with Acquire in `calls_so_far`.
-        self.calls.0.fetch_add(1, Release);
-        self.calls.wake(1);
-    }
-
-    fn calls_so_far(&self) -> u32 {
-        self.calls.0.load(Acquire)
-    }
-
-    fn wait_for_more_than(&self, calls: u32, at_most: Option<Duration>) {
-        self.calls.wait(calls, at_most);
-    }
-}
-
-static SWEEPER: Worker = Worker::new();
-static SCAVENGER: Worker = Worker::new();
+static SWEEPER: Worker = Worker::new(c"goheap-sweep", sweeper);
+static SCAVENGER: Worker = Worker::new(c"goheap-scavenge", scavenger);
 static ENGINE: Lock<Engine> = Lock::new(Rank::Engine, Engine::new(1.0));
 
 /// Sets how much of the processors' time the scavenger may take.
@@ -88,18 +40,18 @@ pub unsafe fn fork_unlock() {
 
 /// In the child of a `fork`, where these threads do not exist: they start again on need.
 pub fn forget_threads() {
-    SWEEPER.state.store(ABSENT, Relaxed);
-    SCAVENGER.state.store(ABSENT, Relaxed);
+    SWEEPER.forget();
+    SCAVENGER.forget();
 }
 
-/// A mark is under way, and must be ended in time.
-pub fn mark_began() {
-    SWEEPER.call(c"goheap-sweep", sweeper);
+/// A mark is under way, and must be ended by `deadline_ns`.
+pub fn mark_began(deadline_ns: u64) {
+    SWEEPER.call(deadline_ns);
 }
 
-/// A sweep is under way.
-pub fn sweep_began() {
-    SWEEPER.call(c"goheap-sweep", sweeper);
+/// A sweep is under way: what allocations have not swept by `at_ns` is the sweeper's.
+pub fn sweep_began(at_ns: u64) {
+    SWEEPER.call(at_ns);
 }
 
 /// If the sweep has ended, and nobody said so yet: tells the scavenger, which has work now.
@@ -116,7 +68,7 @@ pub fn sweep_may_have_ended() {
 /// The scavenger's goals may have changed.
 pub fn goals_changed() {
     if !goals_met() {
-        SCAVENGER.call(c"goheap-scavenge", scavenger);
+        SCAVENGER.call(0);
     }
 }
 
@@ -128,43 +80,54 @@ fn goals_met() -> bool {
     )
 }
 
-/// Spans swept between two looks at whether somebody else wants the processor (Go: `sweepBatchSize`).
-const BATCH: usize = 10;
+/// Spans swept between two looks at whether somebody else wants the processor. Go has 10, where a
+/// look costs no system call.
+const BATCH: usize = 100;
 
 extern "C" fn sweeper(_: *mut c_void) -> *mut c_void {
     loop {
-        let calls = SWEEPER.calls_so_far();
-        let start = os::monotonic_ns();
-        let mut swept = 0usize;
-        while HEAP.sweep_one().is_some() {
-            swept += 1;
-            if swept.is_multiple_of(BATCH) {
-                os::yield_now();
-            }
-        }
-        if swept > 0 {
-            RUNTIME
-                .gc_ns
-                .fetch_add(os::monotonic_ns().saturating_sub(start), Relaxed);
-        }
-        sweep_may_have_ended();
+        let calls = SWEEPER.calls();
         let now = os::monotonic_ns();
-        let (deadline, forced_at) = {
-            let collector = RUNTIME.collector.lock();
-            (collector.deadline_ns(), collector.forced_at_ns())
-        };
-        match deadline {
-            Some(at) if at <= now => cycle::end_if_over(),
-            Some(at) => SWEEPER.wait_for_more_than(calls, Some(Duration::from_nanos(at - now))),
-            None if forced_at <= now => cycle::collect(Why::Periodic),
-            None => SWEEPER.wait_for_more_than(calls, Some(Duration::from_nanos(forced_at - now))),
+        let due = RUNTIME.collector.lock().due();
+        if due.mark_end_ns <= now {
+            cycle::end_if_over();
+        } else if due.sweep_ns <= now && !HEAP.progress().is_done() {
+            sweep();
+        } else if due.forced_ns <= now {
+            cycle::collect(Why::Periodic);
+        } else {
+            let sweep_ns = if HEAP.progress().is_done() {
+                sweep_may_have_ended();
+                u64::MAX
+            } else {
+                due.sweep_ns
+            };
+            SWEEPER.sleep(calls, due.mark_end_ns.min(sweep_ns).min(due.forced_ns));
         }
     }
 }
 
+/// Sweeps all that is left.
+fn sweep() {
+    let start = os::monotonic_ns();
+    let mut swept = 0usize;
+    while HEAP.sweep_one().is_some() {
+        swept += 1;
+        if swept.is_multiple_of(BATCH) {
+            os::yield_now();
+        }
+    }
+    if !HEAP.progress().is_done() {
+        // Another thread is at its last span.
+        os::yield_now();
+    }
+    let took = os::monotonic_ns().saturating_sub(start);
+    RUNTIME.gc_ns.fetch_add(took, Relaxed);
+}
+
 extern "C" fn scavenger(_: *mut c_void) -> *mut c_void {
     loop {
-        let calls = SCAVENGER.calls_so_far();
+        let calls = SCAVENGER.calls();
         let step = ENGINE.lock().step(goals_met());
         match step {
             Step::Release(bytes) => {
@@ -184,14 +147,12 @@ extern "C" fn scavenger(_: *mut c_void) -> *mut c_void {
                 // New goals cut a sleep short, but are noticed between looks only: a program with a
                 // thousand cycles a second does not get as many turns of scavenging.
                 std::thread::sleep(sleep.min(LOOK));
-                if sleep > LOOK {
-                    SCAVENGER.wait_for_more_than(calls, Some(sleep - LOOK));
-                }
+                SCAVENGER.sleep(calls, start.saturating_add(ns));
                 let slept = os::monotonic_ns().saturating_sub(start);
                 ENGINE.lock().slept(slept, RUNTIME.processors.load(Relaxed));
             }
             Step::Park => {
-                SCAVENGER.wait_for_more_than(calls, None);
+                SCAVENGER.sleep(calls, u64::MAX);
                 wait_to_be_noticed();
             }
         }

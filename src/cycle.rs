@@ -41,6 +41,25 @@ pub enum Why {
     Periodic,
 }
 
+/// How long allocations have the sweep to themselves before the background thread helps. A program
+/// that has thousands of cycles a second sweeps as it goes, span by span as it needs them; two
+/// threads at it only get into each other's way. One that rests is helped after this.
+const GRACE_NS: u64 = 500_000;
+/// Cycles that follow each other within this time are many. After a longer one the sweeper helps at
+/// once, as Go's does on a processor that is free.
+const MANY_NS: u64 = 2_000_000;
+
+/// When something is to be done at the latest, on the monotonic clock; [`u64::MAX`] for never.
+#[derive(Clone, Copy, Debug)]
+pub struct Due {
+    /// The mark under way is over.
+    pub mark_end_ns: u64,
+    /// What is not swept by then is the background thread's.
+    pub sweep_ns: u64,
+    /// There was no cycle for so long that one is forced.
+    pub forced_ns: u64,
+}
+
 /// A mark under way.
 #[derive(Clone, Copy, Debug)]
 struct Mark {
@@ -84,6 +103,8 @@ pub struct Collector {
     last_in_use: u64,
     /// When the last cycle ended, on the monotonic clock.
     last_end_ns: u64,
+    /// When the background thread is to help with the sweep, on the monotonic clock.
+    sweep_at_ns: u64,
     /// What had been allocated by the time of the last trigger.
     last_allocated: Allocated,
     history: History,
@@ -103,6 +124,7 @@ impl Collector {
             mark: None,
             last_in_use: 0,
             last_end_ns: 0,
+            sweep_at_ns: 0,
             last_allocated: Allocated::NONE,
             history: History {
                 cycles: 0,
@@ -161,19 +183,23 @@ impl Collector {
         old
     }
 
-    /// When the mark under way is over, on the monotonic clock.
-    pub fn deadline_ns(&self) -> Option<u64> {
-        self.mark.map(|m| m.deadline_ns)
+    /// When the background thread has something to do.
+    pub fn due(&self) -> Due {
+        Due {
+            mark_end_ns: self.mark.map_or(u64::MAX, |m| m.deadline_ns),
+            sweep_ns: self.sweep_at_ns,
+            forced_ns: self.forced_at_ns(),
+        }
     }
 
     /// When the next cycle is forced if there is none before, on the monotonic clock.
     /// Never while collection is off, as in Go.
-    pub fn forced_at_ns(&self) -> u64 {
+    fn forced_at_ns(&self) -> u64 {
         if self.controller.gc_percent() < 0 {
             return u64::MAX;
         }
-        self.last_end_ns
-            .saturating_add(RUNTIME.forced_period_ns.load(Relaxed))
+        let period = RUNTIME.forced_period_ns.load(Relaxed);
+        self.last_end_ns.saturating_add(period)
     }
 
     /// Ends the mark under way if the program has allocated its window, or its time is over.
@@ -234,7 +260,7 @@ impl Collector {
             .store(marking.saturating_add(window.ns), Relaxed);
         self.pause(marking.saturating_sub(now), 0);
         if !forced {
-            background::mark_began();
+            background::mark_began(marking.saturating_add(window.ns));
         }
     }
 
@@ -260,13 +286,15 @@ impl Collector {
         HEAP.pages().next_generation();
         self.commit();
         let end = os::monotonic_ns();
+        let since_last = end.saturating_sub(self.last_end_ns);
+        self.sweep_at_ns = end + if since_last < MANY_NS { GRACE_NS } else { 0 };
         self.last_end_ns = end;
         self.limiter.pause(end);
         self.pause(end.saturating_sub(now), os::wall_clock_ns());
         if self.gctrace {
             self.trace(&mark, goal, live, marked, now, end);
         }
-        background::sweep_began();
+        background::sweep_began(self.sweep_at_ns);
     }
 
     /// Adds time that a thread was held up; the second half of a cycle's ends the record.

@@ -47,6 +47,7 @@ mod runtime;
 mod slow;
 mod snapshot;
 mod thread;
+mod worker;
 
 pub use control::{free_os_memory, gc, set_gc_percent, set_memory_limit};
 pub use global::GoHeap;

@@ -28,7 +28,7 @@ const START_NS: u64 = 400_000;
 /// Marking one object, in nanoseconds.
 const OBJECT_NS: u64 = 45;
 /// The first object met in a span, in nanoseconds: its header is in no near cache.
-const SPAN_NS: u64 = 200;
+const SPAN_NS: u64 = 300;
 /// One allocation and what the program does with it while a mark runs, in nanoseconds.
 const ALLOCATION_NS: f64 = 200.0;
 /// Each byte of it, in nanoseconds: zeroing, first touches.

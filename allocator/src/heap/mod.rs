@@ -31,6 +31,7 @@ use crate::size_class::{CLASSES, SizeClass};
 use crate::span::Tag;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize};
+use crossbeam_utils::CachePadded;
 
 /// A heap over the operating system `O`.
 #[derive(Debug)]
@@ -43,10 +44,10 @@ pub struct Heap<O> {
     registry: Lock<Registry>,
     /// The cache made last; the others hang on it.
     caches: AtomicPtr<Cache>,
-    progress: Progress,
+    progress: CachePadded<Progress>,
     /// Bytes live at the last cycle, and taken by caches or for large objects since.
     /// A span counts whole when a cache takes it, so this errs upwards (Go: `heapLive`).
-    live: Counter,
+    live: CachePadded<Counter>,
     large: LargeCounters,
     /// What sweeps freed, by class; each is written under its class's lock.
     freed: [Freed; CLASSES],
@@ -107,8 +108,8 @@ impl<O: Os> Heap<O> {
                 },
             ),
             caches: AtomicPtr::new(null_mut()),
-            progress: Progress::new(),
-            live: Counter::new(),
+            progress: CachePadded::new(Progress::new()),
+            live: CachePadded::new(Counter::new()),
             large: LargeCounters {
                 objects: Counter::new(),
                 bytes: Counter::new(),

@@ -1,0 +1,77 @@
+//! A background thread: whether it runs, how long it sleeps, and what wakes it.
+
+use core::ffi::{CStr, c_void};
+use core::sync::atomic::Ordering::{AcqRel, Relaxed, SeqCst};
+use core::sync::atomic::{AtomicU8, AtomicU64};
+use core::time::Duration;
+use goheap_allocator::os::{self, Futex};
+
+const ABSENT: u8 = 0;
+const RUNNING: u8 = 1;
+const REFUSED: u8 = 2;
+
+/// A thread that starts when it is first called. Where the system refuses to start it, calls do nothing.
+pub struct Worker {
+    name: &'static CStr,
+    body: extern "C" fn(*mut c_void) -> *mut c_void,
+    state: AtomicU8,
+    /// Counts calls.
+    calls: Futex,
+    /// Until when it sleeps, on the monotonic clock; 0 while it is awake.
+    asleep_until: AtomicU64,
+}
+
+impl Worker {
+    /// A thread that does not run yet.
+    pub const fn new(name: &'static CStr, body: extern "C" fn(*mut c_void) -> *mut c_void) -> Self {
+        Self {
+            name,
+            body,
+            state: AtomicU8::new(ABSENT),
+            calls: Futex::new(0),
+            asleep_until: AtomicU64::new(0),
+        }
+    }
+
+    /// Has the thread look again by `by_ns` at the latest. Wakes it only if it would sleep
+    /// longer: most calls come while it is awake or about to wake, and cost no system call.
+    pub fn call(&self, by_ns: u64) {
+        let absent = self.state.load(Relaxed) == ABSENT;
+        if absent
+            && self
+                .state
+                .compare_exchange(ABSENT, RUNNING, AcqRel, Relaxed)
+                .is_ok()
+            && !os::start_thread(self.name, self.body)
+        {
+            self.state.store(REFUSED, Relaxed);
+        }
+        // SeqCst, here and in `sleep`: either the sleeper sees the call or the caller sees the sleeper.
+        self.calls.0.fetch_add(1, SeqCst);
+        if self.asleep_until.load(SeqCst) > by_ns {
+            self.calls.wake(1);
+        }
+    }
+
+    /// How often it was called. To be read before looking at what there is to do.
+    pub fn calls(&self) -> u32 {
+        self.calls.0.load(SeqCst)
+    }
+
+    /// Sleeps until `until_ns`, or until it is called after `calls` were counted.
+    pub fn sleep(&self, calls: u32, until_ns: u64) {
+        self.asleep_until.store(until_ns, SeqCst);
+        let now = os::monotonic_ns();
+        if until_ns > now {
+            let time = (until_ns != u64::MAX).then(|| Duration::from_nanos(until_ns - now));
+            self.calls.wait(calls, time);
+        }
+        self.asleep_until.store(0, SeqCst);
+    }
+
+    /// In the child of a `fork`, where the thread does not exist: it starts again when called.
+    pub fn forget(&self) {
+        self.state.store(ABSENT, Relaxed);
+        self.asleep_until.store(0, Relaxed);
+    }
+}
