@@ -213,7 +213,9 @@ impl Collector {
     /// Begins a cycle if one is due; `bytes` were just allocated.
     fn begin_if_due(&mut self, now: u64, bytes: u64) {
         if self.mark.is_none() {
-            self.feed_limiter(now);
+            if self.limiter.needs_update(now) {
+                self.feed_limiter(now, false);
+            }
             let due = HEAP.live().get() >= self.controller.trigger(memory()).trigger;
             if due && HEAP.progress().is_done() {
                 self.begin(now, false, bytes);
@@ -223,6 +225,7 @@ impl Collector {
 
     /// Closes the epoch: what is dead now is what this cycle frees.
     fn begin(&mut self, now: u64, forced: bool, bytes: u64) {
+        self.feed_limiter(now, false);
         let (condemned, dead) = HEAP.close_epoch();
         let live = HEAP.live().get();
         self.controller.start_cycle(live);
@@ -267,6 +270,7 @@ impl Collector {
     /// Counts the live heap, sets the next goals, and starts the sweep.
     fn end(&mut self, now: u64) {
         let Some(mark) = self.mark.take() else { return };
+        self.feed_limiter(now, true);
         let runtime = &RUNTIME;
         runtime.mark_ends_at.store(u64::MAX, Relaxed);
         runtime.mark_deadline_ns.store(u64::MAX, Relaxed);
@@ -311,16 +315,11 @@ impl Collector {
         }
     }
 
-    fn feed_limiter(&mut self, now: u64) {
-        if self.limiter.needs_update(now) {
-            self.limiter.update(
-                now,
-                self.mark.is_some(),
-                RUNTIME.assist_ns.swap(0, Relaxed),
-                0,
-            );
-            RUNTIME.limiting.store(self.limiter.limiting(), Relaxed);
-        }
+    /// Tells the CPU limiter of the time since it last heard; `marking` says what it was.
+    fn feed_limiter(&mut self, now: u64, marking: bool) {
+        let assists = RUNTIME.assist_ns.swap(0, Relaxed);
+        self.limiter.update(now, marking, assists, 0);
+        RUNTIME.limiting.store(self.limiter.limiting(), Relaxed);
     }
 
     /// Recomputes everything that follows from the controller (Go: `gcControllerCommit`).
