@@ -76,7 +76,7 @@ fn goals_met() -> bool {
     let bytes = &HEAP.pages().bytes;
     RUNTIME.goals.get().met(
         bytes.in_use.get() + bytes.retained.get(),
-        HEAP.mapped_ready(),
+        cycle::mapped_ready(),
     )
 }
 

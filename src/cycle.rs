@@ -24,7 +24,8 @@ use goheap_allocator::heap::Allocated;
 use goheap_allocator::os;
 use goheap_allocator::span::Tag;
 use goheap_pacer::{
-    Config, Controller, CpuLimiter, CycleWork, GO_ROOTS, MarkInputs, Memory, SweepPace, Window,
+    Config, Controller, CpuLimiter, CycleWork, GO_ROOTS, GO_RUNTIME, MarkInputs, Memory, SweepPace,
+    Window,
 };
 use goheap_scavenger::{GoalInputs, Goals};
 use goheap_stats::{GcTrace, PhaseClock, PhaseCpu};
@@ -408,12 +409,18 @@ pub fn gc_cpu_fraction(now_ns: u64) -> f64 {
     RUNTIME.gc_ns.load(Relaxed) as f64 / (elapsed * f64::from(RUNTIME.processors.load(Relaxed)))
 }
 
+/// Memory that counts against the limit, in bytes: what is mapped and not released, and what Go's
+/// runtime would have beside it.
+pub fn mapped_ready() -> u64 {
+    HEAP.mapped_ready().saturating_add(GO_RUNTIME)
+}
+
 fn memory() -> Memory {
     let bytes = &HEAP.pages().bytes;
     Memory {
         heap_free: bytes.retained.get(),
         heap_alloc: HEAP.allocated().kept_bytes(),
-        mapped_ready: HEAP.mapped_ready(),
+        mapped_ready: mapped_ready(),
     }
 }
 

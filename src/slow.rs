@@ -195,7 +195,7 @@ fn assist_scavenging(cost: Refill, memory_limit: i64) {
         scavenged_taken: released,
         // As Go sees them: before the pages just taken count as backed.
         heap_retained: (bytes.in_use.get() + bytes.retained.get()).saturating_sub(released),
-        mapped_ready: HEAP.mapped_ready().saturating_sub(released),
+        mapped_ready: cycle::mapped_ready().saturating_sub(released),
         memory_limit,
         limiting: RUNTIME.limiting.load(Relaxed),
     });

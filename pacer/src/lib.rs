@@ -43,7 +43,7 @@ mod trigger;
 
 pub use controller::{Config, Controller, CycleWork, Memory};
 pub use cpu_limiter::CpuLimiter;
-pub use mark_model::{GO_ROOTS, MarkInputs, Window};
+pub use mark_model::{GO_ROOTS, GO_RUNTIME, MarkInputs, Window};
 pub use sweep_pace::SweepPace;
 pub use trigger::Trigger;
 
