@@ -53,8 +53,9 @@ const KNOWN: [Shortfall; 2] = [
     },
 ];
 
-/// What is off at times, as measured beside two busy loops on two processors. Each is
-/// a third to a half above the worst of ten runs.
+/// What is off at times. Measured beside two busy loops on two processors, in six to ten
+/// runs of each build (`idle-twice`: two runs; `churn`: four of a debug build). Each leeway is
+/// about a third to a half above the worst, and covers counters that move along with those seen.
 const TIMED: [Shortfall; 11] = [
     // Whether the cycle that the map's values bring on is over when the map is dropped.
     Shortfall {
