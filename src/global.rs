@@ -30,9 +30,8 @@ unsafe impl GlobalAlloc for GoHeap {
         };
         if let Some(cache) = thread::cache() {
             // SAFETY: the calling thread's cache.
-            let at = unsafe { cache.alloc(class) };
-            if !at.is_null() {
-                return at;
+            if let Some(at) = unsafe { cache.alloc(class) } {
+                return at.as_ptr();
             }
         }
         slow::alloc(class)

@@ -7,7 +7,7 @@
 
 use crate::runtime::{HEAP, RUNTIME};
 use crate::{background, cycle, thread};
-use core::ptr::null_mut;
+use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::Ordering::Relaxed;
 use goheap_allocator::heap::Refill;
 use goheap_allocator::{Cache, OsError, PAGE, SizeClass, os, pages_for};
@@ -31,22 +31,21 @@ pub fn alloc(class: SizeClass) -> *mut u8 {
 unsafe fn alloc_in(cache: &Cache, class: SizeClass) -> *mut u8 {
     // SAFETY: the caller's contract, for each call.
     unsafe {
-        let mut at = cache.alloc(class);
-        if !at.is_null() {
-            return at;
+        if let Some(at) = cache.alloc(class) {
+            return at.as_ptr();
         }
-        if HEAP.next_word(cache, class) {
-            return cache.alloc(class);
-        }
-        cycle::end_if_over();
-        HEAP.return_stale_spans(cache);
-        pay_sweep_debt(class.pages() * PAGE, 0);
-        let taken = or_after_collecting(|| HEAP.take_span(cache, class));
-        if let Some(cost) = taken {
-            at = cache.alloc(class);
+        if !HEAP.next_word(cache, class) {
+            cycle::end_if_over();
+            HEAP.return_stale_spans(cache);
+            pay_sweep_debt(class.pages() * PAGE, 0);
+            let Some(cost) = or_after_collecting(|| HEAP.take_span(cache, class)) else {
+                return null_mut();
+            };
+            let at = cache.alloc(class);
             after_taking(cost, class.pages() * PAGE);
+            return at.map_or(null_mut(), NonNull::as_ptr);
         }
-        at
+        cache.alloc(class).map_or(null_mut(), NonNull::as_ptr)
     }
 }
 

@@ -17,7 +17,7 @@ use crate::page_heap::PageCache;
 use crate::size_class::{CLASSES, SizeClass};
 use crate::span::{Span, Tag};
 use core::cell::{Cell, UnsafeCell};
-use core::ptr::null_mut;
+use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::Ordering::{Relaxed, Release};
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize};
 
@@ -112,23 +112,24 @@ impl Cache {
         }
     }
 
-    /// Takes a free slot of `class` out of the bin; null if the bin is empty.
+    /// Takes a free slot of `class` out of the bin; `None` if the bin is empty.
     ///
     /// # Safety
     /// The calling thread owns this cache.
     #[inline(always)]
-    pub unsafe fn alloc(&self, class: SizeClass) -> *mut u8 {
+    pub unsafe fn alloc(&self, class: SizeClass) -> Option<NonNull<u8>> {
         // SAFETY: a class's number is below CLASSES.
         let bin = unsafe { self.bins.get_unchecked(class.index()) };
         let free = bin.free.load(Relaxed);
         if free == 0 {
-            return null_mut();
+            return None;
         }
         bin.free.store(free & (free - 1), Relaxed);
         let bytes = bin.bytes.load(Relaxed);
         let at = bin.base.load(Relaxed) + free.trailing_zeros() as usize * bytes;
         prefetch_for_write(at + AHEAD * bytes);
-        core::ptr::with_exposed_provenance_mut(at)
+        // SAFETY: no slot lies at address zero.
+        Some(unsafe { NonNull::new_unchecked(core::ptr::with_exposed_provenance_mut(at)) })
     }
 
     /// Writes a death down. `true`: the log is full now and must be flushed.

@@ -98,14 +98,13 @@ fn small(heap: &TestHeap, cache: &Cache, bytes: usize) -> Option<*mut u8> {
     let class = SizeClass::of(bytes);
     // SAFETY: the test's own cache.
     unsafe {
-        let at = cache.alloc(class);
-        if !at.is_null() {
-            return Some(at);
+        if let Some(at) = cache.alloc(class) {
+            return Some(at.as_ptr());
         }
         if !heap.next_word(cache, class) {
             heap.take_span(cache, class).ok()?;
         }
-        Some(cache.alloc(class))
+        cache.alloc(class).map(NonNull::as_ptr)
     }
 }
 

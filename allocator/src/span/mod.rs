@@ -94,7 +94,7 @@ pub struct Span {
     bytes: AtomicUsize,
     first_page: AtomicUsize,
     pages: AtomicU32,
-    /// 2³² / bytes, rounded up: turns a division into a multiplication. 0 for large objects.
+    /// 2³² / bytes, rounded up: turns a division into a multiplication. 1 for large objects.
     magic: AtomicU32,
     slots: u16,
     /// Where the death bytes begin in the block.
@@ -141,11 +141,7 @@ impl Span {
         } else {
             self.class.bytes()
         };
-        let magic = if self.class == SizeClass::LARGE {
-            0
-        } else {
-            (u32::MAX / bytes as u32) + 1
-        };
+        let magic = magic_of(self.class);
         self.base.store(base, Relaxed);
         self.bytes.store(bytes, Relaxed);
         self.first_page.store(first_page, Relaxed);
@@ -254,7 +250,7 @@ impl Span {
     /// The slot that holds `address`, rounded down.
     #[inline(always)]
     fn slot_of(&self, address: usize) -> usize {
-        slot_at(address.wrapping_sub(self.base()), self.magic.load(Relaxed))
+        slot_at(address.wrapping_sub(self.base()), self.magic.load(Relaxed)).0
     }
 
     /// Slots that are allocated or wait in a cache.
@@ -293,14 +289,12 @@ impl Span {
     /// The address lies in this span's pages.
     #[inline(always)]
     pub unsafe fn bury(&self, address: usize, tag: Tag) -> Result<usize, Misuse> {
-        let (base, magic, bytes) = (self.base(), self.magic.load(Relaxed), self.slot_bytes());
-        // SAFETY: the caller's contract; these are this span's.
-        let buried = unsafe { self.bury_at(base, magic, bytes, address, tag) };
-        if !buried {
+        // SAFETY: the caller's contract.
+        if !unsafe { self.plot().bury(address, tag) } {
             return Err(self.what_is_wrong(address));
         }
         self.seen[tag.index()].store(1, Relaxed);
-        Ok(bytes)
+        Ok(self.slot_bytes())
     }
 
     /// [Buries](Span::bury) all of `addresses`; returns their bytes.
@@ -315,41 +309,27 @@ impl Span {
         addresses: &[AtomicUsize],
         tag: Tag,
     ) -> Result<u64, (usize, Misuse)> {
-        let (base, magic, bytes) = (self.base(), self.magic.load(Relaxed), self.slot_bytes());
         self.seen[tag.index()].store(1, Relaxed);
+        let plot = self.plot();
         for address in addresses {
             let address = address.load(Relaxed);
-            // SAFETY: the caller's contract; these are this span's.
-            if !unsafe { self.bury_at(base, magic, bytes, address, tag) } {
+            // SAFETY: the caller's contract.
+            if !unsafe { plot.bury(address, tag) } {
                 return Err((address, self.what_is_wrong(address)));
             }
         }
-        Ok(addresses.len() as u64 * bytes as u64)
+        Ok(addresses.len() as u64 * self.slot_bytes() as u64)
     }
 
-    /// `false`: something is wrong, and nothing was written.
     #[inline(always)]
-    unsafe fn bury_at(
-        &self,
-        base: usize,
-        magic: u32,
-        bytes: usize,
-        address: usize,
-        tag: Tag,
-    ) -> bool {
-        let offset = address.wrapping_sub(base);
-        let slot = slot_at(offset, magic);
-        if slot >= self.slots() {
-            return false;
+    fn plot(&self) -> Plot {
+        Plot {
+            base: self.base(),
+            magic: self.magic.load(Relaxed),
+            slots: self.slots(),
+            words: self.word_at(0),
+            deaths: self.death_at(0),
         }
-        // SAFETY: below the number of slots, there is a word and a death byte.
-        let (word, death) = unsafe { (&*self.word_at(slot), &*self.death_at(slot)) };
-        let allocated = word.load(Relaxed) >> (slot % 64) & 1 != 0;
-        if !allocated || slot * bytes != offset || death.load(Relaxed) != 0 {
-            return false;
-        }
-        death.store(tag.0, Relaxed);
-        true
     }
 
     #[cold]
@@ -449,8 +429,71 @@ impl Span {
     }
 }
 
-/// The slot at `offset` of a span; right for offsets up to the largest span of small objects.
+/// 2³² by the bytes of a slot, rounded up; 1 for large objects, which have one slot.
+const fn magic_of(class: SizeClass) -> u32 {
+    match class.bytes() {
+        0 => 1,
+        bytes => u32::MAX / bytes as u32 + 1,
+    }
+}
+
+/// What burying needs of a span, held together for many deaths.
+#[derive(Clone, Copy)]
+struct Plot {
+    base: usize,
+    magic: u32,
+    slots: usize,
+    words: *const AtomicU64,
+    deaths: *const AtomicU8,
+}
+
+impl Plot {
+    /// Writes a death down. `false`: something is wrong with the address, and nothing was written.
+    ///
+    /// # Safety
+    /// The address lies in the span's pages.
+    #[inline(always)]
+    unsafe fn bury(&self, address: usize, tag: Tag) -> bool {
+        let (slot, exact) = slot_at(address.wrapping_sub(self.base), self.magic);
+        if slot >= self.slots {
+            return false;
+        }
+        // SAFETY: below the number of slots, there is a word and a death byte.
+        let (word, death) = unsafe { (&*self.words.add(slot / 64), &*self.deaths.add(slot)) };
+        let allocated = word.load(Relaxed) >> (slot % 64) & 1 != 0;
+        if !allocated || !exact || death.load(Relaxed) != 0 {
+            return false;
+        }
+        death.store(tag.0, Relaxed);
+        true
+    }
+}
+
+/// The slot at `offset` of a span, and whether it begins there. With `magic` = ⌈2³²/bytes⌉ the
+/// product's upper half is the quotient, and its lower half is below `magic` just where nothing is
+/// left over, for any offset in a span of small objects. A large object's magic is 1.
 #[inline(always)]
-fn slot_at(offset: usize, magic: u32) -> usize {
-    ((offset as u64).wrapping_mul(u64::from(magic)) >> 32) as usize
+fn slot_at(offset: usize, magic: u32) -> (usize, bool) {
+    let product = (offset as u64).wrapping_mul(u64::from(magic));
+    ((product >> 32) as usize, (product as u32) < magic)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_multiplication_finds_the_slot_and_whether_it_begins_there() {
+        for class in SizeClass::all().skip(1) {
+            let bytes = class.bytes();
+            let magic = magic_of(class);
+            for offset in 0..class.pages() * PAGE {
+                let want = (offset / bytes, offset % bytes == 0);
+                assert_eq!(slot_at(offset, magic), want, "{class:?} {offset}");
+            }
+        }
+        let magic = magic_of(SizeClass::LARGE);
+        assert_eq!(slot_at(0, magic), (0, true));
+        assert!(!slot_at(8, magic).1 && slot_at(1 << 32, magic).0 > 0);
+    }
 }

@@ -53,6 +53,7 @@ impl Told {
             .map_err(Error::system(format!("write {}", file.path().display())))?;
         let program = env::current_exe().map_err(Error::system("find this program's own file"))?;
         let output = Command::new(&program)
+            .env_clear()
             .arg("replay")
             .arg(file.path())
             .output()
