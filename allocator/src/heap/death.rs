@@ -5,7 +5,7 @@ use crate::PAGE_SHIFT;
 use crate::cache::{Cache, Drained, prefetch};
 use crate::os::{Line, Os, stderr_line};
 use crate::size_class::SizeClass;
-use crate::span::{Misuse, Span, Tag};
+use crate::span::{Misuse, Tag};
 use core::fmt::Write;
 use core::sync::atomic::AtomicUsize;
 use core::sync::atomic::Ordering::Relaxed;
@@ -13,6 +13,8 @@ use core::sync::atomic::Ordering::Relaxed;
 /// Deaths dealt with at a time: enough to have their cache misses overlap, few
 /// enough that what is fetched early is still there when it is used.
 const GROUP: usize = 32;
+/// The spans of a heap of so many bytes have their headers in a near cache as it is.
+const NEAR: u64 = 16 << 20;
 
 /// What died in an epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,21 +94,21 @@ impl<O: Os> Heap<O> {
         bytes
     }
 
-    /// A first pass asks for the spans' headers, and for what lies behind them, before a second
-    /// one writes.
+    /// In a large heap, a first pass asks for the spans' headers and for what lies behind them.
     fn bury_each(&self, group: &[AtomicUsize], tag: Tag) -> u64 {
         let view = self.arena.view();
-        let mut spans = [core::ptr::null::<Span>(); GROUP];
-        for (entry, span) in group.iter().zip(&mut spans) {
-            *span = view.span_of(entry.load(Relaxed));
-            prefetch(*span);
-            prefetch(span.wrapping_add(1));
+        if self.pages.bytes.in_use.get() > NEAR {
+            for entry in group {
+                let span = view.span_of(entry.load(Relaxed));
+                prefetch(span);
+                prefetch(span.wrapping_add(1));
+            }
         }
         let mut bytes = 0;
-        for (entry, span) in group.iter().zip(&spans) {
+        for entry in group {
             let address = entry.load(Relaxed);
             // SAFETY: an entry of the table is a header, which lives for ever, or null.
-            let Some(span) = (unsafe { span.as_ref() }) else {
+            let Some(span) = (unsafe { view.span_of(address).as_ref() }) else {
                 report_and_abort(address, Misuse::Foreign)
             };
             // SAFETY: the span was found by the address.
