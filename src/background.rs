@@ -44,13 +44,8 @@ pub fn forget_threads() {
     SCAVENGER.forget();
 }
 
-/// A mark is under way, and must be ended by `deadline_ns`.
-pub fn mark_began(deadline_ns: u64) {
-    SWEEPER.call(deadline_ns);
-}
-
-/// A sweep is under way: what allocations have not swept by `at_ns` is the sweeper's.
-pub fn sweep_began(at_ns: u64) {
+/// The sweeper has something to do by `at_ns`: a mark to end, or what allocations have not swept by then.
+pub fn call_sweeper(at_ns: u64) {
     SWEEPER.call(at_ns);
 }
 

@@ -264,7 +264,7 @@ impl Collector {
             .store(marking.saturating_add(window.ns), Relaxed);
         self.pause(marking.saturating_sub(now), 0);
         if !forced {
-            background::mark_began(marking.saturating_add(window.ns));
+            background::call_sweeper(marking.saturating_add(window.ns));
         }
     }
 
@@ -299,7 +299,7 @@ impl Collector {
         if self.gctrace {
             self.trace(&mark, goal, live, marked, now, end);
         }
-        background::sweep_began(self.sweep_at_ns);
+        background::call_sweeper(self.sweep_at_ns);
     }
 
     /// Adds time that a thread was held up; the second half of a cycle's ends the record.

@@ -29,6 +29,9 @@ const ROOM: usize = 4;
 /// How many reservations there may be. Each later one is at least a chunk.
 const RESERVATIONS: usize = 64;
 
+/// The kernel's errno for "out of memory", for what the tables have no room for.
+const ENOMEM: i32 = 12;
+
 #[derive(Debug)]
 struct Reservation {
     base: AtomicUsize,
@@ -151,7 +154,7 @@ impl Arena {
             operation: "reserve",
             address: 0,
             bytes: pages.saturating_mul(PAGE),
-            errno: libc_enomem(),
+            errno: ENOMEM,
         };
         let least = pages
             .checked_mul(PAGE)
@@ -249,14 +252,6 @@ impl Arena {
             self.entry(p).store(span, Release);
         }
     }
-
-    /// Bytes reserved in all.
-    pub fn reserved(&self) -> usize {
-        self.reservations[..self.count.load(Acquire)]
-            .iter()
-            .map(|r| r.pages.load(Relaxed) * PAGE)
-            .sum()
-    }
 }
 
 /// The first reservation, in registers.
@@ -285,8 +280,4 @@ impl Default for Arena {
     fn default() -> Self {
         Self::new()
     }
-}
-
-const fn libc_enomem() -> i32 {
-    12
 }

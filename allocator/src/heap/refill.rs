@@ -8,7 +8,7 @@ use crate::meta::Kind;
 use crate::os::{Os, OsError};
 use crate::page_heap::Run;
 use crate::size_class::SizeClass;
-use crate::span::{Span, State};
+use crate::span::Span;
 use crate::{PAGE, pages_for};
 use core::ptr::null_mut;
 use core::sync::atomic::Ordering::Relaxed;
@@ -282,13 +282,5 @@ impl<O: Os> Heap<O> {
             dirty: run.dirty,
             cost: run.into(),
         })
-    }
-
-    /// Bytes that the object at `address` may use, and the class of its span; `None` if it is none of this heap's.
-    #[inline]
-    pub fn usable(&self, address: usize) -> Option<(usize, SizeClass)> {
-        // SAFETY: an entry of the table is a header, which lives for ever, or null.
-        let span = unsafe { self.arena.span_of(address).as_ref() }?;
-        (span.state() != State::Spare).then(|| (span.slot_bytes(), span.class()))
     }
 }

@@ -6,11 +6,11 @@
 //! for a span, and the heap before it grows ([`Heap::reclaim`]).
 
 use super::Heap;
+use crate::CHUNK_PAGES;
 use crate::central::{Lists, Swept};
 use crate::os::Os;
 use crate::size_class::{CLASSES, SizeClass};
 use crate::span::{Span, State, Tag};
-use crate::{CHUNK_PAGES, PAGE};
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize};
 
@@ -241,11 +241,4 @@ impl<O: Os> Heap<O> {
             }
         }
     }
-
-    /// The tag of deaths that no epoch has closed over yet.
-    pub fn current_tag(&self) -> Tag {
-        self.registry.lock().tag
-    }
 }
-
-const _: () = assert!(PAGE > 0);

@@ -59,11 +59,6 @@ impl<O: Os> Heap<O> {
         self.cache_count.fetch_sub(1, Relaxed);
     }
 
-    /// Caches that threads have now.
-    pub fn caches_in_use(&self) -> usize {
-        self.cache_count.load(Relaxed)
-    }
-
     /// Calls `f` with each cache ever made.
     pub(super) fn for_each_cache(&self, mut f: impl FnMut(&Cache)) {
         // Acquire: pairs with Release in `acquire_cache`.

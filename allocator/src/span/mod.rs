@@ -26,7 +26,7 @@ pub use list::SpanList;
 use crate::PAGE;
 use crate::size_class::SizeClass;
 use core::ptr::with_exposed_provenance;
-use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use core::sync::atomic::Ordering::{AcqRel, Relaxed, Release};
 use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize};
 use death_bytes::{ALL, GROUP, clear, matches};
 
@@ -413,19 +413,6 @@ impl Span {
         self.dirty.store(1, Relaxed);
         self.words()[slot / 64].fetch_and(!(1 << (slot % 64)), Release);
         Ok(bytes)
-    }
-
-    /// Checks one span by itself: each death byte holds a known tag and belongs to an allocated slot.
-    ///
-    /// # Errors
-    /// The slot that is wrong.
-    pub fn check(&self) -> Result<(), usize> {
-        let bad = (0..self.slots()).find(|&s| {
-            let death = self.death(s).load(Relaxed);
-            let allocated = self.words()[s / 64].load(Acquire) >> (s % 64) & 1 == 1;
-            death > 2 || (death != 0 && !allocated)
-        });
-        bad.map_or(Ok(()), Err)
     }
 }
 
