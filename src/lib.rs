@@ -42,11 +42,13 @@ mod background;
 mod control;
 mod cycle;
 mod global;
+pub mod malloc;
 pub mod options;
 mod runtime;
 mod slow;
 mod snapshot;
 mod thread;
+mod tls;
 mod worker;
 
 pub use control::{free_os_memory, gc, set_gc_percent, set_memory_limit};

@@ -1,12 +1,11 @@
 //! The calling thread's cache.
 //!
-//! One pointer in thread-local storage, without a destructor of its own (such
-//! ones may allocate to be registered). A pthread key hands the cache back when
+//! One pointer in thread-local storage (`tls.rs`). A pthread key hands the cache back when
 //! the thread ends. What runs after that, other destructors say, uses a cache
 //! that all such threads share.
 
 use crate::runtime::{HEAP, RUNTIME};
-use core::cell::Cell;
+use crate::tls::{self, Life};
 use core::ffi::c_void;
 use core::ptr::null_mut;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -14,21 +13,6 @@ use core::sync::atomic::{AtomicPtr, AtomicU32};
 use goheap_allocator::Cache;
 use goheap_allocator::lock::{Guard, Lock, Rank};
 use goheap_allocator::os::ThreadKey;
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Life {
-    /// Has had no cache yet.
-    New,
-    /// Has one.
-    Running,
-    /// Has handed it back.
-    Ended,
-}
-
-thread_local! {
-    static CACHE: Cell<*mut Cache> = const { Cell::new(null_mut()) };
-    static LIFE: Cell<Life> = const { Cell::new(Life::New) };
-}
 
 /// The pthread key plus one; 0 before there is one.
 static KEY: AtomicU32 = AtomicU32::new(0);
@@ -39,7 +23,7 @@ static SHARED_CACHE: AtomicPtr<Cache> = AtomicPtr::new(null_mut());
 #[inline(always)]
 pub fn cache() -> Option<&'static Cache> {
     // SAFETY: caches are never unmapped, and this one is the calling thread's.
-    unsafe { CACHE.get().as_ref() }
+    unsafe { tls::cache().as_ref() }
 }
 
 /// A cache that the calling thread may use now.
@@ -69,14 +53,13 @@ pub fn access() -> Option<Access> {
         return Some(Access::Own(cache));
     }
     RUNTIME.start();
-    if LIFE.get() == Life::New
+    if tls::life() == Life::New
         && let Some(key) = key()
     {
         let cache = HEAP.acquire_cache();
         // SAFETY: caches are never unmapped.
         if let Some(own) = unsafe { cache.as_ref() } {
-            CACHE.set(cache);
-            LIFE.set(Life::Running);
+            tls::begin(cache);
             // SAFETY: a thread's cache is what `hand_back` takes. May allocate, which works by now.
             unsafe { key.set(cache.cast()) };
             return Some(Access::Own(own));
@@ -113,8 +96,7 @@ fn key() -> Option<ThreadKey> {
 }
 
 unsafe extern "C" fn hand_back(cache: *mut c_void) {
-    CACHE.set(null_mut());
-    LIFE.set(Life::Ended);
+    tls::end();
     // SAFETY: the key's value is this thread's cache, which it no longer uses.
     unsafe { HEAP.release_cache(cache.cast()) };
 }

@@ -29,7 +29,14 @@ const ARROWS: [(&str, &[&str]); 8] = [
     ),
     (
         "goheap-cli",
-        &["goheap", "goheap-stats", "goheap-pacer", "goheap-scavenger"],
+        &[
+            "goheap",
+            "goheap-stats",
+            "goheap-pacer",
+            "goheap-scavenger",
+            // Built with it, but linked into nothing: it is a library for C alone.
+            "goheap-preload",
+        ],
     ),
     ("goheap-fuzz", &["goheap", "goheap-stats"]),
 ];
@@ -258,6 +265,7 @@ fn a_file_stays_below_500_lines() {
         "scavenger",
         "stats",
         "cli",
+        "preload",
         "fuzz",
         "benches",
         "tests",

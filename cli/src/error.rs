@@ -34,6 +34,11 @@ pub enum Error {
         /// What it said.
         stderr: String,
     },
+    /// `libgoheap.so` is in none of the places where it was looked for.
+    NoLibrary {
+        /// These.
+        places: Vec<PathBuf>,
+    },
     /// What a replay printed, or a reference recorded, cannot be read.
     Figures {
         /// Whose figures.
@@ -68,6 +73,13 @@ impl Display for Error {
                     "" => Ok(()),
                     said => write!(f, ": {said}"),
                 }
+            }
+            Self::NoLibrary { places } => {
+                write!(f, "goheap: cannot find libgoheap.so; looked for")?;
+                for (n, place) in places.iter().enumerate() {
+                    write!(f, "{} {}", if n > 0 { "," } else { "" }, place.display())?;
+                }
+                write!(f, "; {} may name it", crate::preload::VARIABLE)
             }
             Self::Figures { of, reason } => {
                 write!(

@@ -11,6 +11,7 @@ use goheap::options::KNOBS;
 
 mod error;
 pub mod fidelity;
+pub mod preload;
 pub mod record;
 pub mod replay;
 pub mod shipped;

@@ -140,6 +140,14 @@ impl<O: Os> Heap<O> {
         &self.progress
     }
 
+    /// The class and the bytes of the slot that holds `address`; `None` where no span is.
+    #[inline]
+    pub fn slot_of(&self, address: usize) -> Option<(SizeClass, usize)> {
+        // SAFETY: an entry of the table is a header, which lives for ever, or null.
+        let span = unsafe { self.arena.view().span_of(address).as_ref() }?;
+        Some((span.class(), span.slot_bytes()))
+    }
+
     /// Spans in use. Takes every class's lock for a moment.
     pub fn spans(&self) -> usize {
         let spans = |class| self.central.class(class).lock().len();

@@ -9,7 +9,7 @@ use core::time::Duration;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Linux;
 
-fn errno() -> i32 {
+pub(super) fn errno() -> i32 {
     // SAFETY: __errno_location is always valid in the calling thread.
     unsafe { *libc::__errno_location() }
 }

@@ -23,7 +23,9 @@ pub use line::Line;
 pub use linux::{
     Futex, Linux, monotonic_ns, process_cpu_ns, stderr_line, wall_clock_ns, yield_now,
 };
-pub use process::{ThreadKey, at_fork, environment, processors, start_thread};
+pub use process::{
+    ThreadKey, at_fork, environment, keeping_errno, processors, set_errno, start_thread,
+};
 
 use core::fmt;
 use core::ptr::NonNull;

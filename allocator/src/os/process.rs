@@ -24,6 +24,20 @@ pub fn processors() -> u32 {
     u32::try_from(n).unwrap_or(1).max(1)
 }
 
+/// Does something, and leaves the calling thread's errno as it was.
+pub fn keeping_errno<T>(what: impl FnOnce() -> T) -> T {
+    let saved = super::linux::errno();
+    let done = what();
+    set_errno(saved);
+    done
+}
+
+/// Sets the calling thread's errno.
+pub fn set_errno(value: c_int) {
+    // SAFETY: __errno_location is always valid in the calling thread.
+    unsafe { *libc::__errno_location() = value };
+}
+
 /// Starts a detached thread that runs `body` with all signals blocked: signals are
 /// the program's. `false` if the system refuses.
 pub fn start_thread(name: &'static CStr, body: extern "C" fn(*mut c_void) -> *mut c_void) -> bool {

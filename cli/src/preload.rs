@@ -1,0 +1,63 @@
+//! Where `libgoheap.so` is, and how a program is started on it.
+//!
+//! Cargo builds the library whenever it builds this program, and leaves it in the `deps` folder
+//! beside it; nothing is linked. An installed program has it in `../lib`.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::Error;
+
+/// Names the library, where none of the usual places has it.
+pub const VARIABLE: &str = "GOHEAP_LIBRARY";
+const FILE: &str = "libgoheap.so";
+/// Where it may be, seen from the folder of the running program.
+const PLACES: [&str; 4] = ["deps", ".", "../lib", "../lib/goheap"];
+
+/// The library: the file that `GOHEAP_LIBRARY` names, else that of the build or installation that this
+/// program is of.
+///
+/// # Errors
+/// There is none; the error says where it was looked for.
+pub fn library() -> Result<PathBuf, Error> {
+    if let Some(named) = std::env::var_os(VARIABLE).filter(|named| !named.is_empty()) {
+        let named = PathBuf::from(named);
+        return absolute(&named).ok_or(Error::NoLibrary {
+            places: vec![named],
+        });
+    }
+    let program =
+        std::env::current_exe().map_err(Error::system("find out where this program is"))?;
+    let folder = program.parent().unwrap_or(Path::new("."));
+    let places = PLACES.map(|place| folder.join(place).join(FILE));
+    places
+        .iter()
+        .find_map(|place| absolute(place))
+        .ok_or(Error::NoLibrary {
+            places: places.to_vec(),
+        })
+}
+
+/// The loader takes what has no slash for a library's name, and relative paths from where it is then.
+fn absolute(path: &Path) -> Option<PathBuf> {
+    path.canonicalize().ok().filter(|path| path.is_file())
+}
+
+/// A command that runs `program` on the library. What `LD_PRELOAD` holds already stays, behind it.
+///
+/// # Errors
+/// As [`library`].
+pub fn command<S: AsRef<OsStr>>(
+    program: impl AsRef<OsStr>,
+    arguments: impl IntoIterator<Item = S>,
+) -> Result<Command, Error> {
+    let mut preload = OsString::from(library()?);
+    if let Some(others) = std::env::var_os("LD_PRELOAD").filter(|others| !others.is_empty()) {
+        preload.push(":");
+        preload.push(others);
+    }
+    let mut command = Command::new(program);
+    command.args(arguments).env("LD_PRELOAD", preload);
+    Ok(command)
+}

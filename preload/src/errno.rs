@@ -1,0 +1,26 @@
+//! errno, as the whole family treats it: a failure sets `ENOMEM`, a success changes nothing.
+
+use core::ptr::null_mut;
+use goheap_allocator::os::{keeping_errno, set_errno};
+use libc::{EINVAL, ENOMEM, c_void};
+
+/// What `allocate` returns, with errno as it was; but a null makes it `ENOMEM`.
+#[inline]
+pub fn or_no_memory(allocate: impl FnOnce() -> *mut u8) -> *mut c_void {
+    let at = keeping_errno(allocate);
+    if at.is_null() { no_memory() } else { at.cast() }
+}
+
+/// Null, and errno says that there is no memory.
+#[cold]
+pub fn no_memory() -> *mut c_void {
+    set_errno(ENOMEM);
+    null_mut()
+}
+
+/// Null, and errno says that an argument makes no sense.
+#[cold]
+pub fn invalid() -> *mut c_void {
+    set_errno(EINVAL);
+    null_mut()
+}

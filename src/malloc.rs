@@ -1,0 +1,101 @@
+//! The heap as C sees it: blocks whose size nobody tells when they are freed. The preload library
+//! makes `malloc` and its kin of these; NULL, errno and bad arguments are its business.
+//!
+//! Blocks lie at multiples of 16, as C's `max_align_t` asks for. So Go's classes of 8 and
+//! 24 bytes serve none of them, and no two blocks share a slot. What a block's size is its span
+//! knows, found by the address.
+
+use crate::runtime::HEAP;
+use crate::{slow, thread};
+use core::ptr::NonNull;
+use goheap_allocator::heap::report_and_abort;
+use goheap_allocator::size_class::MAX_SMALL;
+use goheap_allocator::span::Misuse;
+use goheap_allocator::{SizeClass, os};
+
+/// Every block lies at a multiple of this, in bytes.
+pub const ALIGN: usize = 16;
+
+/// A block of `bytes` out of the calling thread's cache: nothing is called, nothing waited for.
+/// `None`: [`allocate`] must do it.
+#[inline(always)]
+pub fn from_cache(bytes: usize) -> Option<NonNull<u8>> {
+    let class = SizeClass::fitting(bytes, ALIGN)?;
+    // SAFETY: the calling thread's cache.
+    unsafe { thread::cache()?.alloc(class) }
+}
+
+/// A block of `bytes` at a multiple of `align`, a power of two; `zeroed` says what it must hold.
+/// Null if the system refuses memory.
+pub fn allocate(bytes: usize, align: usize, zeroed: bool) -> *mut u8 {
+    let align = align.max(ALIGN);
+    match SizeClass::fitting(bytes, align) {
+        Some(class) if zeroed => slow::alloc_zeroed(class, bytes),
+        Some(class) => slow::alloc(class),
+        None => slow::alloc_large(bytes.max(1), align, zeroed),
+    }
+}
+
+/// Frees a block. As all frees are, it is checked later, when the thread's log is flushed. Leaves
+/// errno alone.
+///
+/// # Safety
+/// `at` came from this heap, and nobody uses the block any more.
+#[inline(always)]
+pub unsafe fn free(at: NonNull<u8>) {
+    let address = at.as_ptr().expose_provenance();
+    let Some(cache) = thread::cache() else {
+        return free_without_cache(address);
+    };
+    // SAFETY: the calling thread's cache; a full log is flushed at once.
+    if unsafe { cache.log(address) } {
+        slow::flush(cache);
+    }
+}
+
+#[cold]
+fn free_without_cache(address: usize) {
+    os::keeping_errno(|| slow::free(address));
+}
+
+/// How many bytes the block at `at` has room for, rounding included; `None` where no block is.
+/// Costs a look at its span.
+pub fn usable_bytes(at: NonNull<u8>) -> Option<usize> {
+    HEAP.slot_of(at.as_ptr().addr()).map(|(_, bytes)| bytes)
+}
+
+/// Gives a block room for `bytes`, moving it if need be; null if the system refuses memory, and then
+/// the block is as it was.
+///
+/// It stays where it is if at least half of its room is wanted. A large block that must grow grows
+/// by a quarter at least, as a slice does that Go appends to (`growslice`): moving it a
+/// page at a time would copy it over and over.
+///
+/// # Safety
+/// `at` came from this heap, and nobody else uses the block.
+pub unsafe fn reallocate(at: NonNull<u8>, bytes: usize) -> *mut u8 {
+    let address = at.as_ptr().expose_provenance();
+    let Some((class, room)) = HEAP.slot_of(address) else {
+        report_and_abort(address, Misuse::Foreign)
+    };
+    let same_class = class != SizeClass::LARGE && SizeClass::fitting(bytes, ALIGN) == Some(class);
+    if same_class || (bytes <= room && bytes >= room / 2) {
+        return at.as_ptr();
+    }
+    let mut new = core::ptr::null_mut();
+    if bytes > room && room > MAX_SMALL {
+        new = allocate(bytes.max(room + room / 4), ALIGN, false);
+    }
+    if new.is_null() {
+        new = from_cache(bytes).map_or_else(|| allocate(bytes, ALIGN, false), NonNull::as_ptr);
+    }
+    if !new.is_null() {
+        // SAFETY: a fresh block overlaps no other, and both hold what is copied; the old one is the
+        // caller's to free.
+        unsafe {
+            new.copy_from_nonoverlapping(at.as_ptr(), room.min(bytes));
+            free(at);
+        }
+    }
+    new
+}
