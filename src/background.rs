@@ -8,6 +8,7 @@ use crate::runtime::{HEAP, RUNTIME};
 use crate::worker::Worker;
 use core::ffi::c_void;
 use core::fmt::Write;
+use core::sync::atomic::AtomicBool;
 use core::sync::atomic::Ordering::{AcqRel, Relaxed};
 use core::time::Duration;
 use goheap_allocator::lock::{Lock, Rank};
@@ -42,11 +43,40 @@ pub unsafe fn fork_unlock() {
 pub fn forget_threads() {
     SWEEPER.forget();
     SCAVENGER.forget();
+    WANTED.store(false, Relaxed);
+}
+
+/// Whether a thread waits to be started.
+static WANTED: AtomicBool = AtomicBool::new(false);
+
+/// Starts the threads that were called for and do not run. Called where the calling thread holds
+/// no lock of the heap and no cache but its own: a thread's start may allocate. Costs a load
+/// where there is none to start.
+#[inline]
+pub fn start_wanted() {
+    if WANTED.load(Relaxed) {
+        start_now();
+    }
+}
+
+#[cold]
+fn start_now() {
+    // A child of `vfork` runs in its parent's memory, and takes its threads with it.
+    if RUNTIME.process.load(Relaxed) == os::process_id() && WANTED.swap(false, Relaxed) {
+        SWEEPER.start_if_wanted();
+        SCAVENGER.start_if_wanted();
+    }
+}
+
+fn call(worker: &Worker, by_ns: u64) {
+    if worker.call(by_ns) {
+        WANTED.store(true, Relaxed);
+    }
 }
 
 /// The sweeper has something to do by `at_ns`: a mark to end, or what allocations have not swept by then.
 pub fn call_sweeper(at_ns: u64) {
-    SWEEPER.call(at_ns);
+    call(&SWEEPER, at_ns);
 }
 
 /// If the sweep has ended, and nobody said so yet: tells the scavenger, which has work now.
@@ -63,7 +93,7 @@ pub fn sweep_may_have_ended() {
 /// The scavenger's goals may have changed.
 pub fn goals_changed() {
     if !goals_met() {
-        SCAVENGER.call(0);
+        call(&SCAVENGER, 0);
     }
 }
 
@@ -81,6 +111,7 @@ const BATCH: usize = 100;
 
 extern "C" fn sweeper(_: *mut c_void) -> *mut c_void {
     loop {
+        start_wanted();
         let calls = SWEEPER.calls();
         let now = os::monotonic_ns();
         let due = RUNTIME.collector.lock().due();

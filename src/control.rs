@@ -9,6 +9,7 @@ use core::sync::atomic::Ordering::Relaxed;
 pub fn gc() {
     RUNTIME.start();
     cycle::collect(cycle::Why::Forced);
+    background::start_wanted();
 }
 
 /// Collects, then gives all idle memory back to the system at once (Go: `debug.FreeOSMemory`).
@@ -28,6 +29,7 @@ pub fn set_gc_percent(percent: i32) -> i32 {
     RUNTIME.start();
     let old = RUNTIME.collector.lock().set_gc_percent(percent);
     background::goals_changed();
+    background::start_wanted();
     old
 }
 
@@ -38,5 +40,6 @@ pub fn set_memory_limit(bytes: i64) -> i64 {
     RUNTIME.start();
     let old = RUNTIME.collector.lock().set_memory_limit(bytes);
     background::goals_changed();
+    background::start_wanted();
     old
 }

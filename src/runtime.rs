@@ -50,6 +50,8 @@ pub struct Runtime {
     pub sweep_ended: AtomicBool,
     /// Monotonic clock at the start.
     pub started_ns: AtomicU64,
+    /// The process that the background threads run in.
+    pub process: AtomicU32,
     /// Processors at the start.
     pub processors: AtomicU32,
     /// The physical page, bytes.
@@ -83,6 +85,7 @@ impl Runtime {
             gc_ns: AtomicU64::new(0),
             sweep_ended: AtomicBool::new(false),
             started_ns: AtomicU64::new(0),
+            process: AtomicU32::new(0),
             processors: AtomicU32::new(1),
             physical_page: AtomicU64::new(4096),
             retain_percent: AtomicU64::new(10),
@@ -109,6 +112,7 @@ impl Runtime {
         }
         let options = Options::from_environment();
         self.started_ns.store(os::monotonic_ns(), Relaxed);
+        self.process.store(os::process_id(), Relaxed);
         self.processors.store(os::processors(), Relaxed);
         self.physical_page
             .store(os::Os::physical_page(&Linux) as u64, Relaxed);
@@ -151,6 +155,7 @@ unsafe extern "C" fn after_fork_in_parent() {
 }
 
 unsafe extern "C" fn after_fork_in_child() {
+    RUNTIME.process.store(os::process_id(), Relaxed);
     background::forget_threads();
     // SAFETY: this thread is the copy of the one that took them.
     unsafe { after_fork_in_parent() };

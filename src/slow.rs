@@ -21,7 +21,10 @@ pub fn alloc(class: SizeClass) -> *mut u8 {
         return null_mut();
     };
     // SAFETY: `access` stands for the right to use this cache.
-    unsafe { alloc_in(access.cache(), class) }
+    let at = unsafe { alloc_in(access.cache(), class) };
+    drop(access);
+    background::start_wanted();
+    at
 }
 
 /// Allocates a slot of `class` from a cache that the calling thread may use.
@@ -69,11 +72,13 @@ pub fn alloc_large(bytes: usize, align: usize, zeroed: bool) -> *mut u8 {
     cycle::end_if_over();
     // SAFETY: `access` stands for the right to use this cache.
     unsafe { HEAP.return_stale_spans(access.cache()) };
+    drop(access);
     pay_sweep_debt(pages.saturating_mul(PAGE), pages);
     let Some(large) = or_after_collecting(|| HEAP.alloc_large(bytes, align)) else {
         return null_mut();
     };
     after_taking(large.cost, pages * PAGE);
+    background::start_wanted();
     if zeroed && large.dirty {
         // SAFETY: the object is this long, and nobody else has it yet.
         unsafe { large.at.write_bytes(0, bytes) };
@@ -88,13 +93,16 @@ pub fn alloc_zeroed(class: SizeClass, bytes: usize) -> *mut u8 {
     };
     let cache = access.cache();
     // SAFETY: `access` stands for the right to use this cache; the slot is this long.
-    unsafe {
+    let at = unsafe {
         let at = alloc_in(cache, class);
         if !at.is_null() && cache.is_dirty(class) {
             at.write_bytes(0, bytes);
         }
         at
-    }
+    };
+    drop(access);
+    background::start_wanted();
+    at
 }
 
 /// Moves a block to one of `new_size` bytes, unless its slot serves as well.

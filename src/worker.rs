@@ -1,4 +1,8 @@
 //! A background thread: whether it runs, how long it sleeps, and what wakes it.
+//!
+//! A thread's start may allocate, in this heap where it serves malloc. So a call, which is made
+//! under locks, only says that the thread is wanted; [`Worker::start_if_wanted`] starts it, where
+//! the heap holds none.
 
 use core::ffi::{CStr, c_void};
 use core::sync::atomic::Ordering::{AcqRel, Relaxed, SeqCst};
@@ -7,10 +11,11 @@ use core::time::Duration;
 use goheap_allocator::os::{self, Futex};
 
 const ABSENT: u8 = 0;
-const RUNNING: u8 = 1;
-const REFUSED: u8 = 2;
+const WANTED: u8 = 1;
+const RUNNING: u8 = 2;
+const REFUSED: u8 = 3;
 
-/// A thread that starts when it is first called. Where the system refuses to start it, calls do nothing.
+/// A thread that is wanted once it is called. Where the system refuses to start it, calls do nothing.
 pub struct Worker {
     name: &'static CStr,
     body: extern "C" fn(*mut c_void) -> *mut c_void,
@@ -34,22 +39,30 @@ impl Worker {
     }
 
     /// Has the thread look again by `by_ns` at the latest. Wakes it only if it would sleep
-    /// longer: most calls come while it is awake or about to wake, and cost no system call.
-    pub fn call(&self, by_ns: u64) {
-        let absent = self.state.load(Relaxed) == ABSENT;
-        if absent
-            && self
-                .state
-                .compare_exchange(ABSENT, RUNNING, AcqRel, Relaxed)
-                .is_ok()
-            && !os::start_thread(self.name, self.body)
-        {
-            self.state.store(REFUSED, Relaxed);
-        }
+    /// longer: most calls come while it is awake or about to wake, and cost no system call. `true`:
+    /// the thread does not run, and is wanted since now.
+    pub fn call(&self, by_ns: u64) -> bool {
+        let state = &self.state;
+        let wanted = state.load(Relaxed) == ABSENT
+            && state
+                .compare_exchange(ABSENT, WANTED, Relaxed, Relaxed)
+                .is_ok();
         // SeqCst, here and in `sleep`: either the sleeper sees the call or the caller sees the sleeper.
         self.calls.0.fetch_add(1, SeqCst);
         if self.asleep_until.load(SeqCst) > by_ns {
             self.calls.wake(1);
+        }
+        wanted
+    }
+
+    /// Starts the thread if it is wanted. The calling thread holds no lock of the heap.
+    pub fn start_if_wanted(&self) {
+        let won = self
+            .state
+            .compare_exchange(WANTED, RUNNING, AcqRel, Relaxed)
+            .is_ok();
+        if won && !os::start_thread(self.name, self.body) {
+            self.state.store(REFUSED, Relaxed);
         }
     }
 

@@ -50,25 +50,31 @@ impl Rank {
 #[cfg(debug_assertions)]
 mod order {
     use super::Rank;
-    use core::cell::Cell;
+    use crate::os::thread_words::{read, write};
 
-    thread_local! {
-        static HELD: Cell<u128> = const { Cell::new(0) };
+    /// Bytes at which the thread's block has a bit for each lock that it holds.
+    const LOW: usize = 16;
+    const HIGH: usize = 24;
+
+    fn held() -> u128 {
+        u128::from(read::<LOW>() as u64) | u128::from(read::<HIGH>() as u64) << 64
+    }
+
+    fn set_held(held: u128) {
+        write::<LOW>(held as u64 as usize);
+        write::<HIGH>((held >> 64) as u64 as usize);
     }
 
     pub fn taking(rank: Rank) {
-        HELD.with(|h| {
-            let held = h.get();
-            if held >> rank.bit() != 0 {
-                crate::os::stderr_line(b"goheap: a lock was taken out of order\n");
-                std::process::abort();
-            }
-            h.set(held | 1 << rank.bit());
-        });
+        if held() >> rank.bit() != 0 {
+            crate::os::stderr_line(b"goheap: a lock was taken out of order\n");
+            std::process::abort();
+        }
+        set_held(held() | 1 << rank.bit());
     }
 
     pub fn releasing(rank: Rank) {
-        HELD.with(|h| h.set(h.get() & !(1 << rank.bit())));
+        set_held(held() & !(1 << rank.bit()));
     }
 }
 

@@ -18,13 +18,14 @@
 mod line;
 mod linux;
 mod process;
+pub mod thread_words;
 
 pub use line::Line;
 pub use linux::{
     Futex, Linux, monotonic_ns, process_cpu_ns, stderr_line, wall_clock_ns, yield_now,
 };
 pub use process::{
-    ThreadKey, at_fork, environment, keeping_errno, processors, set_errno, start_thread,
+    ThreadKey, at_fork, environment, keeping_errno, process_id, processors, set_errno, start_thread,
 };
 
 use core::fmt;

@@ -11,6 +11,11 @@ pub fn environment(name: &CStr) -> Option<&'static [u8]> {
     }
 }
 
+/// This process's number.
+pub fn process_id() -> u32 {
+    std::process::id()
+}
+
 /// Processors that this process may run on.
 pub fn processors() -> u32 {
     // SAFETY: the set is plain bits, and as long as said.
@@ -38,30 +43,55 @@ pub fn set_errno(value: c_int) {
     unsafe { *libc::__errno_location() = value };
 }
 
+/// Bytes of stack for a thread that does little. Thread-local storage comes out of it, too: where
+/// a program has so much of that that a thread is refused for it, the next larger one is tried.
+const STACKS: [usize; 3] = [256 << 10, 8 << 20, 64 << 20];
+
 /// Starts a detached thread that runs `body` with all signals blocked: signals are
 /// the program's. `false` if the system refuses.
 pub fn start_thread(name: &'static CStr, body: extern "C" fn(*mut c_void) -> *mut c_void) -> bool {
-    // SAFETY: plain C structures that are initialised before they are used; `body` needs no argument.
+    // SAFETY: plain C structures that are initialised before they are used.
     unsafe {
         let mut attributes: libc::pthread_attr_t = core::mem::zeroed();
         if libc::pthread_attr_init(&mut attributes) != 0 {
             return false;
         }
         libc::pthread_attr_setdetachstate(&mut attributes, libc::PTHREAD_CREATE_DETACHED);
-        libc::pthread_attr_setstacksize(&mut attributes, 256 << 10);
         let (mut all, mut before): (libc::sigset_t, libc::sigset_t) =
             (core::mem::zeroed(), core::mem::zeroed());
         libc::sigfillset(&mut all);
         libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut before);
-        let mut thread: libc::pthread_t = core::mem::zeroed();
-        let started =
-            libc::pthread_create(&mut thread, &attributes, body, core::ptr::null_mut()) == 0;
+        let started = STACKS
+            .into_iter()
+            .map(|stack| start(&mut attributes, stack, body))
+            .find(|refusal| *refusal != Err(libc::EINVAL));
         libc::pthread_sigmask(libc::SIG_SETMASK, &before, core::ptr::null_mut());
         libc::pthread_attr_destroy(&mut attributes);
-        if started {
-            libc::pthread_setname_np(thread, name.as_ptr());
+        match started {
+            Some(Ok(thread)) => {
+                libc::pthread_setname_np(thread, name.as_ptr());
+                true
+            }
+            _ => false,
         }
-        started
+    }
+}
+
+/// # Safety
+/// The attributes are initialised. `body` needs no argument.
+unsafe fn start(
+    attributes: &mut libc::pthread_attr_t,
+    stack: usize,
+    body: extern "C" fn(*mut c_void) -> *mut c_void,
+) -> Result<libc::pthread_t, c_int> {
+    // SAFETY: the caller's contract; a thread's number is plain data.
+    unsafe {
+        let mut thread: libc::pthread_t = core::mem::zeroed();
+        libc::pthread_attr_setstacksize(attributes, stack);
+        match libc::pthread_create(&mut thread, attributes, body, core::ptr::null_mut()) {
+            0 => Ok(thread),
+            refusal => Err(refusal),
+        }
     }
 }
 
