@@ -223,12 +223,11 @@ impl Arena {
         unsafe { &*self.spans.load(Relaxed).add(page) }
     }
 
-    /// What look-ups need, held together for many of them.
+    /// The first reservation, for many look-ups.
     #[inline(always)]
-    pub fn view(&self) -> View<'_> {
+    pub fn view(&self) -> View {
         let r = &self.reservations[0];
         View {
-            arena: self,
             base: r.base.load(Relaxed),
             pages: r.pages.load(Relaxed),
             spans: self.spans.load(Relaxed),
@@ -254,25 +253,24 @@ impl Arena {
     }
 }
 
-/// The first reservation, in registers.
+/// The first reservation, in registers; others take a [look-up](Arena::span_of) of their own.
 #[derive(Clone, Copy, Debug)]
-pub struct View<'a> {
-    arena: &'a Arena,
+pub struct View {
     base: usize,
     pages: usize,
     spans: *const AtomicPtr<Span>,
 }
 
-impl View<'_> {
-    /// The span that holds `address`, null where there is none.
+impl View {
+    /// The span that holds `address`; null where there is none, and beyond the reservation.
     #[inline(always)]
-    pub fn span_of(&self, address: usize) -> *const Span {
+    pub fn span_of(self, address: usize) -> *const Span {
         let page = address.wrapping_sub(self.base) >> PAGE_SHIFT;
-        if page < self.pages {
-            // SAFETY: the table has an entry for each page. Acquire: pairs with Release in `set_spans`.
-            return unsafe { &*self.spans.add(page) }.load(Acquire);
+        if page >= self.pages {
+            return core::ptr::null();
         }
-        self.arena.span_of(address)
+        // SAFETY: the table has an entry for each page. Acquire: pairs with Release in `set_spans`.
+        unsafe { &*self.spans.add(page) }.load(Acquire)
     }
 }
 

@@ -186,9 +186,10 @@ impl Cache {
 /// slots are seldom in a near cache; asking early hides that.
 const AHEAD: usize = 4;
 
+/// Asks for the cache line that holds `at`, to write to it.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-fn prefetch_for_write(at: usize) {
+pub(crate) fn prefetch_for_write(at: usize) {
     // SAFETY: a prefetch of any address is harmless.
     unsafe {
         core::arch::asm!("prefetchw [{}]", in(reg) at, options(nostack, preserves_flags, readonly))
@@ -197,7 +198,7 @@ fn prefetch_for_write(at: usize) {
 
 #[cfg(not(target_arch = "x86_64"))]
 #[inline(always)]
-fn prefetch_for_write(_at: usize) {}
+pub(crate) fn prefetch_for_write(_at: usize) {}
 
 /// Asks for the cache line that holds `at`.
 #[cfg(target_arch = "x86_64")]

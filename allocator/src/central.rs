@@ -27,15 +27,6 @@ pub struct Lists {
     pub blocks: u64,
 }
 
-/// What a span turned out to be when it was swept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Swept {
-    /// Slots freed.
-    pub freed: usize,
-    /// Slots still taken.
-    pub taken: usize,
-}
-
 impl Lists {
     const fn new() -> Self {
         Self {
@@ -93,19 +84,15 @@ impl Lists {
         self.cached[side].push(span, State::Cached);
     }
 
-    /// Frees what is condemned in a span that is in no list.
-    pub fn sweep(&mut self, span: &Span) -> Swept {
-        let freed = span.sweep(self.condemned, self.epoch);
-        Swept {
-            freed,
-            taken: span.taken(),
-        }
-    }
-
     /// Takes a swept span that has free slots.
     pub fn pop_partial(&mut self) -> Option<&'static Span> {
         let side = self.swept();
         self.partial[side].pop()
+    }
+
+    /// Asks for what the next [`Lists::pop_partial`], and taking slots from what it returns, will touch.
+    pub fn prefetch_partial(&self) {
+        self.partial[self.swept()].prefetch();
     }
 
     /// Takes an unswept span that had free slots when it was last seen.

@@ -1,11 +1,11 @@
 //! Deaths: from a thread's log into spans, and the close of an epoch.
 
 use super::Heap;
-use crate::PAGE_SHIFT;
+use crate::PAGE;
 use crate::cache::{Cache, Drained, prefetch};
 use crate::os::{Line, Os, stderr_line};
 use crate::size_class::SizeClass;
-use crate::span::{Misuse, Tag};
+use crate::span::{Misuse, Plot, Span, Tag};
 use core::fmt::Write;
 use core::sync::atomic::AtomicUsize;
 use core::sync::atomic::Ordering::Relaxed;
@@ -48,76 +48,77 @@ impl<O: Os> Heap<O> {
     /// Deals with what the log has got; its owner may go on writing.
     fn drain(&self, cache: &Cache, drained: &mut Drained) {
         let entries = cache.logged(drained.upto);
-        for group in entries.chunks(GROUP) {
-            if self.eager.load(Relaxed) {
-                self.free_group(group);
-            } else {
-                drained.deaths.bytes += self.bury_group(group, drained.tag);
-                drained.deaths.objects += group.len() as u64;
-            }
+        if self.eager.load(Relaxed) {
+            self.free_at_once(entries);
+        } else {
+            drained.deaths.bytes += self.bury(entries, drained.tag);
+            drained.deaths.objects += entries.len() as u64;
         }
         drained.upto += entries.len();
     }
 
-    /// Writes deaths into their spans. Where two that follow each other are in one page, most are,
-    /// and each page's are looked up and buried together; else each by itself.
-    fn bury_group(&self, group: &[AtomicUsize], tag: Tag) -> u64 {
-        let page = |e: &AtomicUsize| e.load(Relaxed) >> PAGE_SHIFT;
-        match group {
-            [a, b, .., c, d] if page(a) == page(b) || page(c) == page(d) => {
-                self.bury_pages(group, page, tag)
-            }
-            _ => self.bury_each(group, tag),
+    /// Writes deaths into their spans; returns their bytes. In a large heap, what each will touch is
+    /// asked for beforehand, a group at a time.
+    fn bury(&self, entries: &[AtomicUsize], tag: Tag) -> u64 {
+        if self.pages.bytes.in_use.get() <= NEAR {
+            return self.bury_group(entries, tag);
         }
-    }
-
-    fn bury_pages(
-        &self,
-        group: &[AtomicUsize],
-        page: impl Fn(&AtomicUsize) -> usize,
-        tag: Tag,
-    ) -> u64 {
-        let view = self.arena.view();
         let mut bytes = 0;
-        for run in group.chunk_by(|a, b| page(a) == page(b)) {
-            let first = run[0].load(Relaxed);
-            // SAFETY: an entry of the table is a header, which lives for ever, or null.
-            let Some(span) = (unsafe { view.span_of(first).as_ref() }) else {
-                report_and_abort(first, Misuse::Foreign)
-            };
-            // SAFETY: all of the run is in the page that the span was found by.
-            match unsafe { span.bury_all(run, tag) } {
-                Ok(n) => bytes += n,
-                Err((address, misuse)) => report_and_abort(address, misuse),
-            }
+        for group in entries.chunks(GROUP) {
+            self.prefetch_graves(group);
+            bytes += self.bury_group(group, tag);
         }
         bytes
     }
 
-    /// In a large heap, a first pass asks for the spans' headers and for what lies behind them.
-    fn bury_each(&self, group: &[AtomicUsize], tag: Tag) -> u64 {
+    /// Asks for the spans' headers first, and then, where these say, for the death bytes.
+    fn prefetch_graves(&self, group: &[AtomicUsize]) {
         let view = self.arena.view();
-        if self.pages.bytes.in_use.get() > NEAR {
-            for entry in group {
-                let span = view.span_of(entry.load(Relaxed));
-                prefetch(span);
-                prefetch(span.wrapping_add(1));
-            }
+        for entry in group {
+            prefetch(view.span_of(entry.load(Relaxed)));
         }
-        let mut bytes = 0;
         for entry in group {
             let address = entry.load(Relaxed);
             // SAFETY: an entry of the table is a header, which lives for ever, or null.
-            let Some(span) = (unsafe { view.span_of(address).as_ref() }) else {
-                report_and_abort(address, Misuse::Foreign)
-            };
-            // SAFETY: the span was found by the address.
-            match unsafe { span.bury(address, tag) } {
-                Ok(n) => bytes += n as u64,
-                Err(misuse) => report_and_abort(address, misuse),
+            if let Some(span) = unsafe { view.span_of(address).as_ref() } {
+                span.prefetch_death(address);
             }
         }
+    }
+
+    /// Deaths that follow each other in one page, most do, share a look-up.
+    fn bury_group(&self, group: &[AtomicUsize], tag: Tag) -> u64 {
+        let view = self.arena.view();
+        let mut bytes = 0;
+        let mut plot = Plot::NOWHERE;
+        let mut last = usize::MAX;
+        for entry in group {
+            let address = entry.load(Relaxed);
+            if (address ^ last) >= PAGE {
+                // SAFETY: an entry of the table is a header, which lives for ever, or null.
+                plot = match unsafe { view.span_of(address).as_ref() } {
+                    Some(span) => span.plot(tag),
+                    None => self.span_elsewhere(address).plot(tag),
+                };
+            }
+            last = address;
+            // SAFETY: the address is in the page that the span was found by.
+            if !unsafe { plot.bury(address, tag) } {
+                bury_rarity(plot.span(), address, tag);
+            }
+            bytes += plot.span().slot_bytes() as u64;
+        }
         bytes
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn span_elsewhere(&self, address: usize) -> &Span {
+        // SAFETY: as in `bury_group`.
+        match unsafe { self.arena.span_of(address).as_ref() } {
+            Some(span) => span,
+            None => report_and_abort(address, Misuse::Foreign),
+        }
     }
 
     /// Closes the epoch: every death logged so far counts for the next sweep, every later one
@@ -139,6 +140,15 @@ impl<O: Os> Heap<O> {
             drained.tag = condemned.other();
         });
         (condemned, all)
+    }
+}
+
+/// Buries what a [`Plot`](crate::span::Plot) would not: a large object, if nothing is wrong.
+#[cold]
+#[inline(never)]
+fn bury_rarity(span: &Span, address: usize, tag: Tag) {
+    if let Err(misuse) = span.bury_large(address, tag) {
+        report_and_abort(address, misuse)
     }
 }
 

@@ -2,7 +2,7 @@
 //! `mcentral.cacheSpan`, `mcache.allocLarge`).
 
 use super::Heap;
-use crate::cache::Cache;
+use crate::cache::{Cache, prefetch_for_write};
 use crate::central::Lists;
 use crate::meta::Kind;
 use crate::os::{Os, OsError};
@@ -46,6 +46,16 @@ pub struct Large {
     pub cost: Refill,
 }
 
+/// Asks for the first line of each slot in `free`: where a word has gaps, the next slot is seldom
+/// the one that [`Cache::alloc`] asks for ahead.
+fn prefetch_slots(base: usize, bytes: usize, free: u64) {
+    let mut rest = free;
+    while rest != 0 {
+        prefetch_for_write(base + rest.trailing_zeros() as usize * bytes);
+        rest &= rest - 1;
+    }
+}
+
 impl<O: Os> Heap<O> {
     /// Fills the bin of `class` from the span that the cache holds. `false`: that span has nothing left.
     ///
@@ -65,14 +75,17 @@ impl<O: Os> Heap<O> {
         for word in first..span.word_count() {
             let free = span.take_word(word);
             if free != 0 {
+                span.prefetch_word(word + 1);
+                let base = span.base() + word * 64 * span.slot_bytes();
+                let slots = free.count_ones();
+                if slots as usize * 4 <= span.slots_in(word) * 3 {
+                    prefetch_slots(base, span.slot_bytes(), free);
+                }
                 let bin = cache.bin(class);
                 held.word.set(word);
-                held.taken.store(
-                    held.taken.load(Relaxed) + u64::from(free.count_ones()),
-                    Relaxed,
-                );
-                bin.base
-                    .store(span.base() + word * 64 * span.slot_bytes(), Relaxed);
+                held.taken
+                    .store(held.taken.load(Relaxed) + u64::from(slots), Relaxed);
+                bin.base.store(base, Relaxed);
                 bin.free.store(free, Relaxed);
                 return true;
             }
@@ -115,6 +128,7 @@ impl<O: Os> Heap<O> {
         };
         let taken = span.taken();
         lists.lend(span);
+        lists.prefetch_partial();
         let held = &cache.held[class.index()];
         held.span
             .store(core::ptr::from_ref(span).cast_mut(), Relaxed);
@@ -132,12 +146,12 @@ impl<O: Os> Heap<O> {
             return Some(span);
         }
         if let Some(span) = lists.pop_unswept_partial() {
-            self.sweep_unlisted(lists, span);
+            self.sweep_unlisted(lists, span, false);
             return Some(span);
         }
         for _ in 0..BUDGET {
             let span = lists.pop_unswept_full()?;
-            let swept = self.sweep_unlisted(lists, span);
+            let swept = self.sweep_unlisted(lists, span, false);
             if swept.taken < span.slots() {
                 return Some(span);
             }
@@ -208,7 +222,7 @@ impl<O: Os> Heap<O> {
         lists.unlink(span);
         let stale = held.epoch.get() != lists.epoch;
         let taken = if lists.is_unswept(span) {
-            self.sweep_unlisted(lists, span).taken
+            self.sweep_unlisted(lists, span, false).taken
         } else {
             span.taken()
         };

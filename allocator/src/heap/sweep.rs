@@ -7,10 +7,10 @@
 
 use super::Heap;
 use crate::CHUNK_PAGES;
-use crate::central::{Lists, Swept};
+use crate::central::Lists;
 use crate::os::Os;
 use crate::size_class::{CLASSES, SizeClass};
-use crate::span::{Span, State, Tag};
+use crate::span::{Span, State, Swept, Tag};
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize};
 
@@ -84,8 +84,14 @@ impl<O: Os> Heap<O> {
 
     /// Sweeps a span that is in no list. Callers hold its class's lock and then
     /// [file](Lists::file), [lend](Lists::lend) or [close](Heap::close_span) it.
-    pub(super) fn sweep_unlisted(&self, lists: &mut Lists, span: &'static Span) -> Swept {
-        let swept = lists.sweep(span);
+    /// `shared` says that a cache allocates from it meanwhile.
+    pub(super) fn sweep_unlisted(
+        &self,
+        lists: &mut Lists,
+        span: &'static Span,
+        shared: bool,
+    ) -> Swept {
+        let swept = span.sweep(lists.condemned, lists.epoch, shared);
         self.count_freed(span, swept.freed);
         let pages = span.pages() as u64;
         // One span less to see, so many pages more seen. Release: pairs with Acquire in `is_done`.
@@ -134,13 +140,13 @@ impl<O: Os> Heap<O> {
                 .pop_unswept_full()
                 .or_else(|| lists.pop_unswept_partial())
             {
-                let swept = self.sweep_unlisted(&mut lists, span);
+                let swept = self.sweep_unlisted(&mut lists, span, false);
                 let pages = self.settle(&mut lists, span, swept);
                 self.progress.credit.fetch_add(pages, Relaxed);
                 return Some(pages);
             }
             if let Some(span) = lists.pop_unswept_cached() {
-                self.sweep_unlisted(&mut lists, span);
+                self.sweep_unlisted(&mut lists, span, true);
                 lists.lend(span);
                 return Some(0);
             }
@@ -201,7 +207,7 @@ impl<O: Os> Heap<O> {
             let listed = matches!(span.state(), State::Full | State::Partial);
             if here && listed && lists.is_unswept(span) && span.has_deaths(lists.condemned) {
                 lists.unlink(span);
-                let swept = self.sweep_unlisted(&mut lists, span);
+                let swept = self.sweep_unlisted(&mut lists, span, false);
                 freed += self.settle(&mut lists, span, swept);
             }
         }
@@ -209,15 +215,16 @@ impl<O: Os> Heap<O> {
     }
 
     /// Frees the objects of a log at once: what `GOHEAP_RECLAIM=eager` asks for.
-    pub(super) fn free_group(&self, group: &[AtomicUsize]) {
-        for entry in group {
+    pub(super) fn free_at_once(&self, entries: &[AtomicUsize]) {
+        for entry in entries {
             let address = entry.load(Relaxed);
             // SAFETY: an entry of the table is a header, which lives for ever, or null.
             let Some(span) = (unsafe { self.arena.span_of(address).as_ref() }) else {
                 super::report_and_abort(address, crate::span::Misuse::Foreign)
             };
             let mut lists = self.central.class(span.class()).lock();
-            match span.free_now(address) {
+            // SAFETY: the span was found by the address.
+            match unsafe { span.free_now(address) } {
                 Err(m) => super::report_and_abort(address, m),
                 Ok(bytes) => self.freed_at_once(&mut lists, span, bytes),
             }
@@ -232,7 +239,7 @@ impl<O: Os> Heap<O> {
             let taken = span.taken();
             lists.unlink(span);
             if lists.is_unswept(span) {
-                self.sweep_unlisted(lists, span);
+                self.sweep_unlisted(lists, span, false);
             }
             if taken == 0 {
                 self.close_span(lists, span)

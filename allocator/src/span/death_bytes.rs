@@ -28,6 +28,9 @@ impl Tag {
     }
 }
 
+/// The death byte of a slot that was never allocated, or was given back unused.
+pub(super) const FREE: u8 = 3;
+
 /// Death bytes are read in groups of this many.
 pub(super) const GROUP: usize = 16;
 /// A bit for each of a group.
@@ -56,30 +59,30 @@ pub(super) fn matches(at: *const AtomicU8, tag: Tag) -> u32 {
     mask
 }
 
-/// Clears a whole group of death bytes. All of their objects are dead and not yet swept, so
-/// nobody else writes to any of them.
+/// Sets a whole group of death bytes to `to`. All of these slots are the caller's alone, so nobody
+/// else writes to any of them.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-pub(super) fn clear(at: *const AtomicU8) {
+pub(super) fn fill(at: *const AtomicU8, to: u8) {
+    use core::arch::x86_64::_mm_set1_epi8;
     // SAFETY: 16 death bytes lie there, in memory that is written through atomics only.
     unsafe {
         core::arch::asm!(
-            "pxor {x}, {x}",
             "movdqu [{at}], {x}",
-            x = out(xmm_reg) _,
+            x = in(xmm_reg) _mm_set1_epi8(to as i8),
             at = in(reg) at,
             options(nostack, preserves_flags),
         );
     }
 }
 
-/// Clears a whole group of death bytes. All of their objects are dead and not yet swept, so
-/// nobody else writes to any of them.
+/// Sets a whole group of death bytes to `to`. All of these slots are the caller's alone, so nobody
+/// else writes to any of them.
 #[cfg(not(target_arch = "x86_64"))]
-pub(super) fn clear(at: *const AtomicU8) {
+pub(super) fn fill(at: *const AtomicU8, to: u8) {
     // SAFETY: 16 death bytes lie there: blocks are padded to groups.
     let group = unsafe { core::slice::from_raw_parts(at, GROUP) };
-    group.iter().for_each(|d| d.store(0, Relaxed));
+    group.iter().for_each(|d| d.store(to, Relaxed));
 }
 
 /// Which of the 16 death bytes from `at` on bear `tag`: a bit for each.

@@ -4,31 +4,40 @@
 //! block of the heap's own memory, out of reach of an overflow from an object:
 //!
 //! ```text
-//! | header, 64 bytes | a bit a slot, 64 a word | a byte a slot |
+//! | header, 64 bytes | a byte a slot | a bit a slot, 64 a word |
 //! ```
 //! - An **allocation word** has a bit set for each slot that is not to be had:
 //!   allocated, waiting in a cache, or beyond the last slot. A cache takes a
 //!   whole word by swapping in all ones and then hands its slots out alone; a
 //!   sweep gives slots back by clearing bits. So one may sweep a span that
 //!   another thread allocates from.
-//! - A **death byte** is 0, or the tag of the epoch in which the slot's object
-//!   was freed. Being a byte, any thread writes it by a plain store.
+//! - A **death byte** is 0 while the slot's object lives or waits in a cache, and
+//!   the tag of the epoch in which it was freed from then on: still, when a sweep
+//!   has made the slot free, until a cache takes it. So one look at it tells
+//!   whether an address may be freed. Being a byte, any thread writes it by a plain store.
 //!
 //! What makes a slot free at a sweep is one question, [`Span::condemned`],
 //! answered from the death bytes.
 
 mod death_bytes;
 mod list;
+mod misuse;
+mod plot;
+mod slot;
 
 pub use death_bytes::Tag;
 pub use list::SpanList;
+pub use misuse::Misuse;
+pub use plot::Plot;
 
 use crate::PAGE;
+use crate::cache::{prefetch, prefetch_for_write};
 use crate::size_class::SizeClass;
-use core::ptr::with_exposed_provenance;
-use core::sync::atomic::Ordering::{AcqRel, Relaxed, Release};
+use core::ptr::{null_mut, with_exposed_provenance};
+use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize};
-use death_bytes::{ALL, GROUP, clear, matches};
+use death_bytes::{ALL, FREE, GROUP, fill, matches};
+use slot::{magic_of, slot_at};
 
 /// Where a span is. It changes only under its class's lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,34 +64,13 @@ impl State {
     }
 }
 
-/// What is wrong with a freed address.
+/// What a sweep found in a span.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Misuse {
-    /// No span of this heap holds it.
-    Foreign,
-    /// It lies inside an object that starts at `start`, or in a span's unused tail.
-    Interior {
-        /// Where the slot that holds it starts.
-        start: usize,
-        /// Bytes of the slot.
-        bytes: usize,
-        /// The slot's class.
-        class: SizeClass,
-    },
-    /// The slot is not allocated: never was, or was swept since it was freed.
-    NotAllocated {
-        /// Bytes of the slot.
-        bytes: usize,
-        /// The slot's class.
-        class: SizeClass,
-    },
-    /// The object was freed before.
-    DoubleFree {
-        /// Bytes of the slot.
-        bytes: usize,
-        /// The slot's class.
-        class: SizeClass,
-    },
+pub struct Swept {
+    /// Slots freed.
+    pub freed: usize,
+    /// Slots still taken.
+    pub taken: usize,
 }
 
 /// A span's header.
@@ -94,11 +82,11 @@ pub struct Span {
     bytes: AtomicUsize,
     first_page: AtomicUsize,
     pages: AtomicU32,
-    /// 2³² / bytes, rounded up: turns a division into a multiplication. 1 for large objects.
+    /// See [`magic_of`].
     magic: AtomicU32,
     slots: u16,
-    /// Where the death bytes begin in the block.
-    deaths: u16,
+    /// Where the allocation words begin in the block.
+    words: u16,
     class: SizeClass,
     state: AtomicU8,
     /// Whether a death of each tag was written since the last sweep of that tag.
@@ -112,11 +100,34 @@ pub struct Span {
 
 const _: () = assert!(size_of::<Span>() == 64);
 
+const fn words_offset(class: SizeClass) -> usize {
+    size_of::<Span>() + class.slots().next_multiple_of(GROUP)
+}
+
 impl Span {
     /// Bytes of the block for a span of `class`, header, words and death bytes.
     pub const fn block_bytes(class: SizeClass) -> usize {
-        let slots = class.slots();
-        size_of::<Span>() + slots.div_ceil(64) * 8 + slots.next_multiple_of(GROUP)
+        words_offset(class) + class.slots().div_ceil(64) * 8
+    }
+
+    /// A span of no pages.
+    const fn nowhere() -> Self {
+        Self {
+            base: AtomicUsize::new(0),
+            bytes: AtomicUsize::new(0),
+            first_page: AtomicUsize::new(0),
+            pages: AtomicU32::new(0),
+            magic: AtomicU32::new(0),
+            slots: 0,
+            words: 0,
+            class: SizeClass::LARGE,
+            state: AtomicU8::new(State::Spare as u8),
+            seen: [const { AtomicU8::new(0) }; 2],
+            dirty: AtomicU8::new(0),
+            swept: AtomicU32::new(0),
+            next: AtomicPtr::new(null_mut()),
+            prev: AtomicPtr::new(null_mut()),
+        }
     }
 
     /// Makes the zeroed memory at `block` the spare block of a span of `class`.
@@ -129,12 +140,16 @@ impl Span {
         unsafe {
             (&raw mut (*block).class).write(class);
             (&raw mut (*block).slots).write(class.slots() as u16);
-            let deaths = size_of::<Span>() + class.slots().div_ceil(64) * 8;
-            (&raw mut (*block).deaths).write(deaths as u16);
+            (&raw mut (*block).words).write(words_offset(class) as u16);
+            block
+                .cast::<u8>()
+                .add(size_of::<Span>())
+                .write_bytes(FREE, class.slots().next_multiple_of(GROUP));
         }
     }
 
-    /// Puts a spare block to use for these pages: all slots free, nothing dead.
+    /// Puts a spare block to use for these pages: all slots free, as their death bytes say since they
+    /// were formatted or swept.
     pub fn open(&self, base: usize, first_page: usize, pages: usize, dirty: bool, epoch: u32) {
         let bytes = if self.class == SizeClass::LARGE {
             pages * PAGE
@@ -150,9 +165,8 @@ impl Span {
         self.dirty.store(u8::from(dirty), Relaxed);
         self.swept.store(epoch, Relaxed);
         self.seen.iter().for_each(|s| s.store(0, Relaxed));
-        let slots = self.slots();
         for (i, w) in self.words().iter().enumerate() {
-            let in_word = (slots - i * 64).min(64);
+            let in_word = self.slots_in(i);
             w.store(
                 if in_word == 64 {
                     0
@@ -218,10 +232,18 @@ impl Span {
         self.slots().div_ceil(64)
     }
 
+    /// The slots that word `word` stands for.
+    #[inline(always)]
+    pub fn slots_in(&self, word: usize) -> usize {
+        (self.slots() - word * 64).min(64)
+    }
+
     #[inline(always)]
     fn words(&self) -> &[AtomicU64] {
-        // SAFETY: the block, exposed by `format`, holds the words behind the header for ever.
-        unsafe { core::slice::from_raw_parts(self.word_at(0), self.word_count()) }
+        // SAFETY: the block, exposed by `format`, holds the words behind the death bytes for ever.
+        unsafe {
+            core::slice::from_raw_parts(self.block_at(usize::from(self.words)), self.word_count())
+        }
     }
 
     #[inline(always)]
@@ -230,14 +252,8 @@ impl Span {
     }
 
     #[inline(always)]
-    fn word_at(&self, slot: usize) -> *const AtomicU64 {
-        self.block_at(size_of::<Span>() + slot / 64 * 8)
-    }
-
-    /// Address of a slot's death byte, to prefetch.
-    #[inline(always)]
-    pub fn death_at(&self, slot: usize) -> *const AtomicU8 {
-        self.block_at(usize::from(self.deaths) + slot)
+    fn death_at(&self, slot: usize) -> *const AtomicU8 {
+        self.block_at(size_of::<Span>() + slot)
     }
 
     #[inline(always)]
@@ -253,97 +269,113 @@ impl Span {
         slot_at(address.wrapping_sub(self.base()), self.magic.load(Relaxed)).0
     }
 
-    /// Slots that are allocated or wait in a cache.
-    pub fn taken(&self) -> usize {
-        let bits: u32 = self
-            .words()
-            .iter()
-            .map(|w| w.load(Relaxed).count_ones())
-            .sum();
-        bits as usize - (self.word_count() * 64 - self.slots())
+    /// Bits of the last word that stand for no slot.
+    #[inline(always)]
+    fn beyond(&self) -> usize {
+        self.word_count() * 64 - self.slots()
     }
 
-    /// Takes all free slots of word `word`: a bit for each.
+    /// Slots that are allocated or wait in a cache.
+    pub fn taken(&self) -> usize {
+        let words = self.words().iter();
+        let bits: usize = words.map(|w| count_ones(w.load(Relaxed))).sum();
+        bits - self.beyond()
+    }
+
+    /// Takes all free slots of word `word`: a bit for each. Only whoever holds the span may.
     #[inline]
     pub fn take_word(&self, word: usize) -> u64 {
         let w = &self.words()[word];
-        if w.load(Relaxed) == u64::MAX {
-            return 0;
+        // Acquire, here and below: pairs with Release in `sweep`, which is done with the death bytes
+        // of the slots that it freed.
+        let mut taken = w.load(Acquire);
+        while taken != u64::MAX {
+            self.set_deaths(word, !taken, 0);
+            // Release: pairs with Acquire in `sweep`; who sees the slots taken sees their death bytes clear.
+            match w.compare_exchange(taken, u64::MAX, AcqRel, Acquire) {
+                Ok(_) => break,
+                // A sweep freed more meanwhile.
+                Err(fewer) => taken = fewer,
+            }
         }
-        // Acquire: pairs with Release in `sweep`; the death bytes of these slots are clear.
-        !w.swap(u64::MAX, AcqRel)
+        !taken
+    }
+
+    /// Asks for what [`Span::take_word`] of `word` will touch.
+    #[inline(always)]
+    pub fn prefetch_word(&self, word: usize) {
+        prefetch(self.death_at(word * 64));
     }
 
     /// Gives the slots in `bits` of word `word` back, unused.
     pub fn return_word(&self, word: usize, bits: u64) {
+        self.set_deaths(word, bits, FREE);
         // Release: pairs with Acquire in `take_word`.
         self.words()[word].fetch_and(!bits, Release);
     }
 
-    /// Writes down that the object at `address` died in the epoch of `tag`; returns its bytes.
-    ///
-    /// # Errors
-    /// What is wrong with the address. The object is untouched then.
-    ///
-    /// # Safety
-    /// The address lies in this span's pages.
+    /// Sets the death bytes of the slots in `bits` of word `word`, which are the caller's alone.
     #[inline(always)]
-    pub unsafe fn bury(&self, address: usize, tag: Tag) -> Result<usize, Misuse> {
-        // SAFETY: the caller's contract.
-        if !unsafe { self.plot().bury(address, tag) } {
-            return Err(self.what_is_wrong(address));
-        }
-        self.seen[tag.index()].store(1, Relaxed);
-        Ok(self.slot_bytes())
-    }
-
-    /// [Buries](Span::bury) all of `addresses`; returns their bytes.
-    ///
-    /// # Errors
-    /// The first address that something is wrong with, and what. Those before it are buried.
-    ///
-    /// # Safety
-    /// The addresses lie in this span's pages.
-    pub unsafe fn bury_all(
-        &self,
-        addresses: &[AtomicUsize],
-        tag: Tag,
-    ) -> Result<u64, (usize, Misuse)> {
-        self.seen[tag.index()].store(1, Relaxed);
-        let plot = self.plot();
-        for address in addresses {
-            let address = address.load(Relaxed);
-            // SAFETY: the caller's contract.
-            if !unsafe { plot.bury(address, tag) } {
-                return Err((address, self.what_is_wrong(address)));
+    fn set_deaths(&self, word: usize, bits: u64, to: u8) {
+        for (at, shift) in groups(word, self.slots()) {
+            let mut rest = (bits >> shift) as u32 & ALL;
+            if rest == ALL {
+                fill(self.death_at(at), to);
+                continue;
+            }
+            while rest != 0 {
+                let slot = at + rest.trailing_zeros() as usize;
+                self.death(slot).store(to, Relaxed);
+                rest &= rest - 1;
             }
         }
-        Ok(addresses.len() as u64 * self.slot_bytes() as u64)
     }
 
+    /// Asks for what burying `address` will touch.
     #[inline(always)]
-    fn plot(&self) -> Plot {
+    pub fn prefetch_death(&self, address: usize) {
+        prefetch_for_write(self.death_at(self.slot_of(address)).addr());
+    }
+
+    /// Where deaths of the epoch of `tag` are written, which the sweep for `tag` will then look for.
+    #[inline(always)]
+    pub fn plot(&self, tag: Tag) -> Plot<'_> {
+        self.seen[tag.index()].store(1, Relaxed);
         Plot {
+            span: self,
             base: self.base(),
             magic: self.magic.load(Relaxed),
-            slots: self.slots(),
-            words: self.word_at(0),
-            deaths: self.death_at(0),
         }
     }
 
+    /// Writes down that the object at `address` died in the epoch of `tag`, where
+    /// a [`Plot`] would not: it is a large object, or something is wrong.
+    ///
+    /// # Errors
+    /// What is wrong with the address. Nothing is written then.
     #[cold]
+    pub fn bury_large(&self, address: usize, tag: Tag) -> Result<(), Misuse> {
+        let death = self.death(0);
+        let whole = self.class == SizeClass::LARGE && address == self.base();
+        if !whole || death.load(Relaxed) != 0 {
+            return Err(self.what_is_wrong(address));
+        }
+        death.store(tag.0, Relaxed);
+        Ok(())
+    }
+
     fn what_is_wrong(&self, address: usize) -> Misuse {
         let (class, bytes) = (self.class, self.slot_bytes());
         let slot = self.slot_of(address).min(self.slots() - 1);
         let start = self.base() + slot * bytes;
+        let taken = self.words()[slot / 64].load(Relaxed) >> (slot % 64) & 1 != 0;
         if start != address {
             Misuse::Interior {
                 start,
                 bytes,
                 class,
             }
-        } else if self.death(slot).load(Relaxed) != 0 {
+        } else if taken {
             Misuse::DoubleFree { bytes, class }
         } else {
             Misuse::NotAllocated { bytes, class }
@@ -355,132 +387,87 @@ impl Span {
         self.seen[tag.index()].load(Relaxed) != 0
     }
 
-    /// The slots of word `word` that a sweep for `tag` frees, a bit for each; their death bytes
-    /// are cleared.
+    /// The slots of word `word` whose objects died in the epoch of `tag`, a bit for each. Some may be
+    /// free since an earlier sweep.
     fn condemned(&self, word: usize, tag: Tag) -> u64 {
-        let from = word * 64;
-        let end = (from + 64).min(self.slots().next_multiple_of(GROUP));
-        let mut bits = 0;
-        for at in (from..end).step_by(GROUP) {
-            let group = matches(self.death_at(at), tag);
-            if group == ALL {
-                clear(self.death_at(at));
-            } else {
-                let mut rest = group;
-                while rest != 0 {
-                    self.death(at + rest.trailing_zeros() as usize)
-                        .store(0, Relaxed);
-                    rest &= rest - 1;
-                }
-            }
-            bits |= u64::from(group) << (at - from);
-        }
-        bits
+        groups(word, self.slots())
+            .map(|(at, shift)| u64::from(matches(self.death_at(at), tag)) << shift)
+            .fold(0, |bits, group| bits | group)
     }
 
-    /// Frees the slots whose objects died in the epoch of `tag`; returns how many.
-    /// Callers hold the class's lock.
-    pub fn sweep(&self, tag: Tag, epoch: u32) -> usize {
+    /// Frees the slots whose objects died in the epoch of `tag`. Callers hold the class's lock;
+    /// `shared` says that a cache may take words meanwhile.
+    pub fn sweep(&self, tag: Tag, epoch: u32, shared: bool) -> Swept {
         self.swept.store(epoch, Relaxed);
         // No death of a closed epoch is written any more, so nobody else stores this.
         if !self.has_deaths(tag) {
-            return 0;
+            return Swept {
+                freed: 0,
+                taken: self.taken(),
+            };
         }
         self.seen[tag.index()].store(0, Relaxed);
-        let mut freed = 0;
+        let (mut freed, mut kept) = (0, 0);
         for (i, word) in self.words().iter().enumerate() {
-            let condemned = self.condemned(i, tag);
+            // Acquire: pairs with Release in `take_word`. Whose slot is taken here has a death byte
+            // of its own time, not one that an earlier sweep left.
+            let taken = word.load(Acquire);
+            let condemned = self.condemned(i, tag) & taken;
+            kept += count_ones(taken & !condemned);
             if condemned == 0 {
                 continue;
             }
-            self.dirty.store(1, Relaxed);
+            freed += count_ones(condemned);
             // Release: pairs with Acquire in `take_word`.
-            word.fetch_and(!condemned, Release);
-            freed += condemned.count_ones() as usize;
+            if shared {
+                word.fetch_and(!condemned, Release);
+            } else {
+                word.store(taken & !condemned, Release);
+            }
         }
-        freed
+        if freed > 0 {
+            self.dirty.store(1, Relaxed);
+        }
+        Swept {
+            freed,
+            taken: kept - self.beyond(),
+        }
     }
 
     /// Frees one slot at once, without waiting for a cycle; callers hold the class's lock.
     ///
     /// # Errors
     /// What is wrong with the address.
-    pub fn free_now(&self, address: usize) -> Result<usize, Misuse> {
-        let slot = self.slot_of(address);
-        // SAFETY: callers found this span by the address.
-        let bytes = unsafe { self.bury(address, Tag::FIRST) }?;
-        self.death(slot).store(0, Relaxed);
-        self.dirty.store(1, Relaxed);
-        self.words()[slot / 64].fetch_and(!(1 << (slot % 64)), Release);
-        Ok(bytes)
-    }
-}
-
-/// 2³² by the bytes of a slot, rounded up; 1 for large objects, which have one slot.
-const fn magic_of(class: SizeClass) -> u32 {
-    match class.bytes() {
-        0 => 1,
-        bytes => u32::MAX / bytes as u32 + 1,
-    }
-}
-
-/// What burying needs of a span, held together for many deaths.
-#[derive(Clone, Copy)]
-struct Plot {
-    base: usize,
-    magic: u32,
-    slots: usize,
-    words: *const AtomicU64,
-    deaths: *const AtomicU8,
-}
-
-impl Plot {
-    /// Writes a death down. `false`: something is wrong with the address, and nothing was written.
     ///
     /// # Safety
-    /// The address lies in the span's pages.
-    #[inline(always)]
-    unsafe fn bury(&self, address: usize, tag: Tag) -> bool {
-        let (slot, exact) = slot_at(address.wrapping_sub(self.base), self.magic);
-        if slot >= self.slots {
-            return false;
+    /// The address lies in this span's pages.
+    pub unsafe fn free_now(&self, address: usize) -> Result<usize, Misuse> {
+        // SAFETY: the caller's contract.
+        if !unsafe { self.plot(Tag::FIRST).bury(address, Tag::FIRST) } {
+            self.bury_large(address, Tag::FIRST)?;
         }
-        // SAFETY: below the number of slots, there is a word and a death byte.
-        let (word, death) = unsafe { (&*self.words.add(slot / 64), &*self.deaths.add(slot)) };
-        let allocated = word.load(Relaxed) >> (slot % 64) & 1 != 0;
-        if !allocated || !exact || death.load(Relaxed) != 0 {
-            return false;
-        }
-        death.store(tag.0, Relaxed);
-        true
+        let slot = self.slot_of(address);
+        self.dirty.store(1, Relaxed);
+        self.words()[slot / 64].fetch_and(!(1 << (slot % 64)), Release);
+        Ok(self.slot_bytes())
     }
 }
 
-/// The slot at `offset` of a span, and whether it begins there. With `magic` = ⌈2³²/bytes⌉ the
-/// product's upper half is the quotient, and its lower half is below `magic` just where nothing is
-/// left over, for any offset in a span of small objects. A large object's magic is 1.
+/// The groups of death bytes of word `word`: the slot each begins at, and its shift in the word.
 #[inline(always)]
-fn slot_at(offset: usize, magic: u32) -> (usize, bool) {
-    let product = (offset as u64).wrapping_mul(u64::from(magic));
-    ((product >> 32) as usize, (product as u32) < magic)
+fn groups(word: usize, slots: usize) -> impl Iterator<Item = (usize, usize)> {
+    let from = word * 64;
+    let end = (from + 64).min(slots.next_multiple_of(GROUP));
+    (from..end).step_by(GROUP).map(move |at| (at, at - from))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_multiplication_finds_the_slot_and_whether_it_begins_there() {
-        for class in SizeClass::all().skip(1) {
-            let bytes = class.bytes();
-            let magic = magic_of(class);
-            for offset in 0..class.pages() * PAGE {
-                let want = (offset / bytes, offset % bytes == 0);
-                assert_eq!(slot_at(offset, magic), want, "{class:?} {offset}");
-            }
-        }
-        let magic = magic_of(SizeClass::LARGE);
-        assert_eq!(slot_at(0, magic), (0, true));
-        assert!(!slot_at(8, magic).1 && slot_at(1 << 32, magic).0 > 0);
+/// Most words are all ones or all zeroes, and counting takes a dozen instructions where the target
+/// has none for it.
+#[inline(always)]
+fn count_ones(word: u64) -> usize {
+    match word {
+        0 => 0,
+        u64::MAX => 64,
+        _ => word.count_ones() as usize,
     }
 }
