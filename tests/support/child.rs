@@ -92,16 +92,8 @@ pub fn run<T: Fn()>(
     command
         .args([name, "--exact", "--nocapture", "--test-threads=1"])
         .env(VARIABLE, "1")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    for (name, _) in std::env::vars_os() {
-        let text = name.to_string_lossy();
-        let is_knob = KNOBS.iter().any(|knob| text.starts_with(knob));
-        if is_knob && !text.starts_with("GOHEAP_TEST_") {
-            command.env_remove(&name);
-        }
-    }
+        .stdin(Stdio::null());
+    without_knobs(&mut command);
     without_core(&mut command);
     configure(&mut command);
     let outcome = wait(command);
@@ -112,8 +104,19 @@ pub fn run<T: Fn()>(
     outcome
 }
 
+/// A child whose heap has every knob at its default.
+pub fn without_knobs(command: &mut Command) {
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        let is_knob = KNOBS.iter().any(|knob| text.starts_with(knob));
+        if is_knob && !text.starts_with("GOHEAP_TEST_") {
+            command.env_remove(&name);
+        }
+    }
+}
+
 /// A child that aborts on purpose leaves no core file.
-fn without_core(command: &mut Command) {
+pub fn without_core(command: &mut Command) {
     limit(command, libc::RLIMIT_CORE, 0);
 }
 
@@ -132,7 +135,10 @@ pub fn limit(command: &mut Command, resource: libc::__rlimit_resource_t, value: 
     }
 }
 
-fn wait(mut command: Command) -> Outcome {
+/// Starts it, its output piped, and waits for its end.
+#[track_caller]
+pub fn wait(mut command: Command) -> Outcome {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("the child starts");
     let stdout = reader(child.stdout.take());
     let stderr = reader(child.stderr.take());

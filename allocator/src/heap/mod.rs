@@ -144,7 +144,7 @@ impl<O: Os> Heap<O> {
     #[inline]
     pub fn slot_of(&self, address: usize) -> Option<(SizeClass, usize)> {
         // SAFETY: an entry of the table is a header, which lives for ever, or null.
-        let span = unsafe { self.arena.view().span_of(address).as_ref() }?;
+        let span = unsafe { self.arena.span_of(address).as_ref() }?;
         Some((span.class(), span.slot_bytes()))
     }
 

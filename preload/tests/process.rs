@@ -1,0 +1,122 @@
+//! What a process goes through on the library: starts, threads, forks, limits, ends. Each part is one of
+//! `c/process.c`, which holds on libc's own malloc, too.
+
+mod support;
+
+use std::path::PathBuf;
+
+use support::child::{self, Outcome};
+use support::{compiled, plain, preloaded, wait};
+
+fn program(for_test: &str) -> Option<PathBuf> {
+    compiled("process.c", &format!("process-{for_test}"), &[])
+}
+
+/// Runs the part on both mallocs.
+#[track_caller]
+fn part_holds(name: &str) {
+    let Some(program) = program(name) else { return };
+    for mut command in [plain(&program), preloaded(&program)] {
+        command.arg(name);
+        wait(command).expect_success();
+    }
+}
+
+#[test]
+fn static_constructors_and_exit_handlers_allocate() {
+    part_holds("constructors");
+}
+
+#[test]
+fn threads_outlive_main() {
+    part_holds("main_ends_first");
+}
+
+#[test]
+fn main_ends_while_threads_allocate() {
+    part_holds("main_ends_amid_threads");
+}
+
+#[test]
+fn threads_free_while_they_end() {
+    part_holds("thread_exit");
+}
+
+#[test]
+fn a_busy_process_forks() {
+    part_holds("forks");
+}
+
+#[test]
+fn programs_are_started_by_exec_vfork_spawn_and_shell() {
+    part_holds("spawns");
+}
+
+#[test]
+fn a_child_of_vfork_allocates_in_its_parent_s_memory() {
+    part_holds("vfork_child_allocates");
+}
+
+#[test]
+fn a_process_without_any_descriptor_goes_on() {
+    part_holds("no_descriptors");
+}
+
+#[test]
+fn signals_are_the_program_s() {
+    part_holds("signals");
+}
+
+#[test]
+fn threads_start_where_thread_local_memory_is_large() {
+    part_holds("much_thread_local_memory");
+}
+
+#[test]
+fn libraries_come_and_go() {
+    let library = compiled("library.c", "library.so", &["-shared", "-fPIC"]);
+    let (Some(program), Some(library)) = (program("libraries"), library) else {
+        return;
+    };
+    for mut command in [plain(&program), preloaded(&program)] {
+        command.arg("libraries").arg(&library);
+        wait(command).expect_success();
+    }
+}
+
+#[test]
+fn little_address_space_is_used_up_and_freed() {
+    let Some(program) = program("limited") else {
+        return;
+    };
+    for mut command in [plain(&program), preloaded(&program)] {
+        command.arg("limited");
+        child::limit(&mut command, libc::RLIMIT_AS, 600 << 20);
+        wait(command).expect_success();
+    }
+}
+
+/// A run of `churns`, with knobs set.
+fn churns(knobs: &[(&str, &str)]) -> Option<Outcome> {
+    let mut command = preloaded(program("churns")?);
+    command.arg("churns").envs(knobs.iter().copied());
+    Some(wait(command).expect_success())
+}
+
+#[test]
+fn the_environment_is_read_before_main() {
+    let knobs = [("GODEBUG", "gctrace=1"), ("GOGC", "20")];
+    let Some(outcome) = churns(&knobs) else {
+        return;
+    };
+    assert!(outcome.stderr.contains("gc 1 @"), "{outcome}");
+}
+
+#[test]
+fn nothing_is_said_unasked() {
+    let Some(outcome) = churns(&[]) else { return };
+    assert!(
+        outcome.stderr.is_empty() && outcome.stdout.is_empty(),
+        "{outcome}"
+    );
+}
