@@ -16,8 +16,8 @@ use goheap_allocator::os::{self, Line};
 use goheap_scavenger::{Engine, Step};
 use goheap_stats::ScavTrace;
 
-static SWEEPER: Worker = Worker::new(c"goheap-sweep", sweeper);
-static SCAVENGER: Worker = Worker::new(c"goheap-scavenge", scavenger);
+static SWEEPER: Worker = Worker::new(c"goheap-sweep", 0, sweeper);
+static SCAVENGER: Worker = Worker::new(c"goheap-scavenge", 1, scavenger);
 static ENGINE: Lock<Engine> = Lock::new(Rank::Engine, Engine::new(1.0));
 
 /// Sets how much of the processors' time the scavenger may take.

@@ -55,6 +55,8 @@ fn read() -> (MemStats, Totals) {
     s.heap_released = t.released;
     s.heap_sys = s.heap_inuse + s.heap_idle;
     s.heap_objects = mallocs.saturating_sub(frees);
+    s.stack_sys = t.stacks;
+    s.stack_inuse = s.stack_sys;
     s.mspan_inuse = t.span_bytes;
     s.mspan_sys = t.span_sys;
     s.mcache_inuse = t.cache_bytes;

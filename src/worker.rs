@@ -4,6 +4,7 @@
 //! under locks, only says that the thread is wanted; [`Worker::start_if_wanted`] starts it, where
 //! the heap holds none.
 
+use crate::runtime::HEAP;
 use core::ffi::{CStr, c_void};
 use core::sync::atomic::Ordering::{AcqRel, Relaxed, SeqCst};
 use core::sync::atomic::{AtomicU8, AtomicU64};
@@ -18,6 +19,8 @@ const REFUSED: u8 = 3;
 /// A thread that is wanted once it is called. Where the system refuses to start it, calls do nothing.
 pub struct Worker {
     name: &'static CStr,
+    /// Which of the heap's stacks is this thread's.
+    stack: usize,
     body: extern "C" fn(*mut c_void) -> *mut c_void,
     state: AtomicU8,
     /// Counts calls.
@@ -28,9 +31,14 @@ pub struct Worker {
 
 impl Worker {
     /// A thread that does not run yet.
-    pub const fn new(name: &'static CStr, body: extern "C" fn(*mut c_void) -> *mut c_void) -> Self {
+    pub const fn new(
+        name: &'static CStr,
+        stack: usize,
+        body: extern "C" fn(*mut c_void) -> *mut c_void,
+    ) -> Self {
         Self {
             name,
+            stack,
             body,
             state: AtomicU8::new(ABSENT),
             calls: Futex::new(0),
@@ -61,7 +69,13 @@ impl Worker {
             .state
             .compare_exchange(WANTED, RUNNING, AcqRel, Relaxed)
             .is_ok();
-        if won && !os::start_thread(self.name, self.body) {
+        if !won {
+            return;
+        }
+        // SAFETY: the stack is this thread's alone, there is one thread, and it never ends.
+        let started =
+            unsafe { os::start_thread(self.name, HEAP.pages().stack(self.stack), self.body) };
+        if !started {
             self.state.store(REFUSED, Relaxed);
         }
     }

@@ -46,7 +46,7 @@ impl Counter {
     }
 }
 
-/// The page heap's state in bytes: HeapSys is the sum of the three.
+/// The page heap's state in bytes: HeapSys is the sum of the first three.
 #[derive(Debug, Default)]
 pub struct PageCounters {
     /// In spans (Go: `heapInUse`).
@@ -55,6 +55,8 @@ pub struct PageCounters {
     pub retained: Counter,
     /// Idle and released, or never touched (Go: `heapReleased`).
     pub released: Counter,
+    /// In stacks (Go: `StackSys`).
+    pub stacks: Counter,
 }
 
 impl PageCounters {
@@ -64,6 +66,7 @@ impl PageCounters {
             in_use: Counter::new(),
             retained: Counter::new(),
             released: Counter::new(),
+            stacks: Counter::new(),
         }
     }
 }

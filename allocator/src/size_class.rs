@@ -11,6 +11,10 @@ use crate::PAGE;
 pub const CLASSES: usize = 68;
 /// The largest object that shares a span, in bytes (Go: `maxSmallSize`).
 pub const MAX_SMALL: usize = 32 << 10;
+/// Bytes at the end of a span of objects of 16 to 512 bytes that hold none: Go keeps mark bits there
+/// (`spanInlineMarkBits`, mgcmark_greenteagc.go, `initSpan`). Left out here, too, since a slot in 64 or
+/// in 16 fewer shows in how many spans a heap needs.
+const INLINE_MARKS: usize = 128;
 
 const BYTES: [u16; CLASSES] = [
     0, 8, 16, 24, 32, 48, 64, 80, 96, 112, 128, 144, 160, 176, 192, 208, 224, 240, 256, 288, 320,
@@ -121,10 +125,10 @@ impl SizeClass {
 
     /// Slots of one span; 1 for large objects.
     pub const fn slots(self) -> usize {
-        if self.0 == 0 {
-            1
-        } else {
-            self.pages() * PAGE / self.bytes()
+        match self.bytes() {
+            0 => 1,
+            bytes @ 16..=512 => (self.pages() * PAGE - INLINE_MARKS) / bytes,
+            bytes => self.pages() * PAGE / bytes,
         }
     }
 }
@@ -172,6 +176,21 @@ mod tests {
     fn the_table_is_the_one_that_gos_rule_makes() {
         let ours: Vec<_> = SizeClass::all().map(|c| (c.bytes(), c.pages())).collect();
         assert_eq!(ours, regenerate());
+    }
+
+    #[test]
+    fn spans_of_small_objects_have_room_left_for_gos_mark_bits() {
+        // What `initSpan` of Go 1.27.3 computes, without pointers.
+        let slots = |bytes| SizeClass::of(bytes).slots();
+        let expected = [
+            (8, 1024),
+            (16, 504),
+            (48, 168),
+            (256, 31),
+            (512, 15),
+            (576, 14),
+        ];
+        assert_eq!(expected.map(|(bytes, _)| (bytes, slots(bytes))), expected);
     }
 
     #[test]

@@ -160,9 +160,12 @@ impl<O: Os> Heap<O> {
             .store(eager, core::sync::atomic::Ordering::Relaxed);
     }
 
-    /// Bytes of memory in use for the heap: spans, retained idle pages and metadata (Go: `mappedReady`).
+    /// Bytes of memory in use for the heap: spans, retained idle pages, stacks and metadata
+    /// (Go: `mappedReady`).
     pub fn mapped_ready(&self) -> u64 {
-        self.pages.bytes.in_use.get() + self.pages.bytes.retained.get() + self.meta.total()
+        let bytes = &self.pages.bytes;
+        let pages = bytes.in_use.get() + bytes.retained.get() + bytes.stacks.get();
+        pages + self.meta.total()
     }
 
     /// Releases up to `bytes` of idle pages; see [`PageHeap::scavenge`]. A refusal by the OS ends it early.

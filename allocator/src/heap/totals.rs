@@ -31,6 +31,8 @@ pub struct Totals {
     pub retained: u64,
     /// Idle and released.
     pub released: u64,
+    /// In the background threads' stacks.
+    pub stacks: u64,
     /// Blocks of spans in use.
     pub span_bytes: u64,
     /// Blocks of spans made.
@@ -88,6 +90,7 @@ impl<O: Os> Heap<O> {
             in_use: 0,
             retained: 0,
             released: 0,
+            stacks: 0,
             span_bytes: 0,
             span_sys: 0,
             cache_bytes: 0,
@@ -119,6 +122,7 @@ impl<O: Os> Heap<O> {
         t.in_use = self.pages.bytes.in_use.get();
         t.retained = self.pages.bytes.retained.get();
         t.released = self.pages.bytes.released.get();
+        t.stacks = self.pages.bytes.stacks.get();
         // SAFETY: taken above.
         SizeClass::all()
             .rev()

@@ -1,6 +1,7 @@
 //! The process around the heap: environment, processors, threads, `fork`.
 
 use core::ffi::{CStr, c_int, c_void};
+use core::ptr::NonNull;
 
 /// An environment variable's value. The environment must not be changed by another thread meanwhile.
 pub fn environment(name: &CStr) -> Option<&'static [u8]> {
@@ -43,30 +44,34 @@ pub fn set_errno(value: c_int) {
     unsafe { *libc::__errno_location() = value };
 }
 
-/// Bytes of stack for a thread that does little. Thread-local storage comes out of it, too: where
-/// a program has so much of that that a thread is refused for it, the next larger one is tried.
+/// Bytes of stack for a thread that does little and is given none. Thread-local storage comes out of
+/// it, too: where a program has so much of that that a thread is refused for it, the next larger one is tried.
 const STACKS: [usize; 3] = [256 << 10, 8 << 20, 64 << 20];
 
-/// Starts a detached thread that runs `body` with all signals blocked: signals are
-/// the program's. `false` if the system refuses.
-pub fn start_thread(name: &'static CStr, body: extern "C" fn(*mut c_void) -> *mut c_void) -> bool {
-    // SAFETY: plain C structures that are initialised before they are used.
+/// Starts a detached thread that runs `body` with all signals blocked: signals are the program's. It
+/// runs on `stack` (lowest address, bytes) if that is given and large enough. `false` if the system refuses.
+///
+/// # Safety
+/// The stack is memory that nothing else uses as long as the thread runs.
+pub unsafe fn start_thread(
+    name: &'static CStr,
+    stack: Option<(NonNull<u8>, usize)>,
+    body: extern "C" fn(*mut c_void) -> *mut c_void,
+) -> bool {
+    let given = stack.map(|(lowest, bytes)| (lowest.as_ptr(), bytes));
+    let made = STACKS.map(|bytes| (core::ptr::null_mut(), bytes));
+    // SAFETY: plain C structures that are initialised before they are used; the stack is the caller's.
     unsafe {
-        let mut attributes: libc::pthread_attr_t = core::mem::zeroed();
-        if libc::pthread_attr_init(&mut attributes) != 0 {
-            return false;
-        }
-        libc::pthread_attr_setdetachstate(&mut attributes, libc::PTHREAD_CREATE_DETACHED);
         let (mut all, mut before): (libc::sigset_t, libc::sigset_t) =
             (core::mem::zeroed(), core::mem::zeroed());
         libc::sigfillset(&mut all);
         libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut before);
-        let started = STACKS
+        let started = given
             .into_iter()
-            .map(|stack| start(&mut attributes, stack, body))
+            .chain(made)
+            .map(|stack| start(stack, body))
             .find(|refusal| *refusal != Err(libc::EINVAL));
         libc::pthread_sigmask(libc::SIG_SETMASK, &before, core::ptr::null_mut());
-        libc::pthread_attr_destroy(&mut attributes);
         match started {
             Some(Ok(thread)) => {
                 libc::pthread_setname_np(thread, name.as_ptr());
@@ -77,18 +82,32 @@ pub fn start_thread(name: &'static CStr, body: extern "C" fn(*mut c_void) -> *mu
     }
 }
 
+/// Starts a thread on the stack that begins at `lowest`, or on one that the system makes if that is null.
+///
 /// # Safety
-/// The attributes are initialised. `body` needs no argument.
+/// A stack that is given is the thread's to use. `body` needs no argument.
 unsafe fn start(
-    attributes: &mut libc::pthread_attr_t,
-    stack: usize,
+    (lowest, bytes): (*mut u8, usize),
     body: extern "C" fn(*mut c_void) -> *mut c_void,
 ) -> Result<libc::pthread_t, c_int> {
-    // SAFETY: the caller's contract; a thread's number is plain data.
+    // SAFETY: a plain C structure, initialised before it is used; a thread's number is plain data;
+    // the caller's contract.
     unsafe {
+        let mut attributes: libc::pthread_attr_t = core::mem::zeroed();
+        match libc::pthread_attr_init(&mut attributes) {
+            0 => {}
+            refusal => return Err(refusal),
+        }
+        libc::pthread_attr_setdetachstate(&mut attributes, libc::PTHREAD_CREATE_DETACHED);
+        if lowest.is_null() {
+            libc::pthread_attr_setstacksize(&mut attributes, bytes);
+        } else {
+            libc::pthread_attr_setstack(&mut attributes, lowest.cast(), bytes);
+        }
         let mut thread: libc::pthread_t = core::mem::zeroed();
-        libc::pthread_attr_setstacksize(attributes, stack);
-        match libc::pthread_create(&mut thread, attributes, body, core::ptr::null_mut()) {
+        let refusal = libc::pthread_create(&mut thread, &attributes, body, core::ptr::null_mut());
+        libc::pthread_attr_destroy(&mut attributes);
+        match refusal {
             0 => Ok(thread),
             refusal => Err(refusal),
         }

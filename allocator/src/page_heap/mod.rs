@@ -21,13 +21,19 @@ use crate::meta::Meta;
 use crate::os::{Advice, Os, OsError};
 use crate::{CHUNK, CHUNK_PAGES, PAGE};
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering::Relaxed};
 use goheap_scavenger::ChunkDensity;
 
 /// Pages left out at the very start of the heap. Go pads its first chunk by a random 0 to 511 pages
 /// (`markRandomPaddingPages`), which count as idle and released for ever; here it is the mean of
 /// that, so that figures repeat.
 const PADDING: usize = 256;
+
+/// Pages behind these that hold the stacks of the background threads. As many as the stacks of Go's
+/// first goroutines take out of its heap: the counters have them apart from it (`StackSys`).
+const STACK_PAGES: usize = 32;
+/// How many stacks these are.
+const STACKS: usize = 2;
 
 /// A run of pages taken from the heap, and what taking it meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +62,8 @@ pub struct PageHeap {
     pub released_at_once: Counter,
     /// Pages below this one were handed out before and may be dirty (Go: `zeroedBase`).
     touched: AtomicUsize,
+    /// Where the stacks lie; null before the heap has any page.
+    stacks: AtomicPtr<u8>,
     advice_free: AtomicBool,
     no_huge_pages: AtomicBool,
 }
@@ -216,6 +224,7 @@ impl PageHeap {
             released_in_background: Counter::new(),
             released_at_once: Counter::new(),
             touched: AtomicUsize::new(0),
+            stacks: AtomicPtr::new(core::ptr::null_mut()),
             advice_free: AtomicBool::new(false),
             no_huge_pages: AtomicBool::new(false),
         }
@@ -244,6 +253,14 @@ impl PageHeap {
     /// Pages from this one on were never handed out.
     pub fn touched(&self) -> usize {
         self.touched.load(Relaxed)
+    }
+
+    /// The stack of background thread `number`, if there is one for it: its lowest address, and bytes.
+    pub fn stack(&self, number: usize) -> Option<(NonNull<u8>, usize)> {
+        let bytes = STACK_PAGES / STACKS * PAGE;
+        let first = NonNull::new(self.stacks.load(Relaxed)).filter(|_| number < STACKS)?;
+        // SAFETY: the stacks lie there one after the other.
+        Some((unsafe { first.add(number * bytes) }, bytes))
     }
 
     fn advice(&self) -> Advice {
@@ -348,9 +365,13 @@ impl PageHeap {
             bytes: usize::MAX,
             errno: 0,
         };
-        let padding = if state.tables.is_none() { PADDING } else { 0 };
+        let apart = if state.tables.is_none() {
+            PADDING + STACK_PAGES
+        } else {
+            0
+        };
         let ask = pages
-            .checked_add(padding)
+            .checked_add(apart)
             .and_then(|p| p.checked_next_multiple_of(CHUNK_PAGES))
             .ok_or(too_much)?;
         let mut growth = 0;
@@ -379,9 +400,14 @@ impl PageHeap {
         self.commit(os, meta, arena, state, first, ask)?;
         state.growing.first += ask;
         state.growing.pages -= ask;
-        if padding > 0 {
-            state.take(first, padding);
-            self.touched.store(first + padding, Relaxed);
+        if apart > 0 {
+            state.take(first, apart);
+            self.touched.store(first + apart, Relaxed);
+            let stacks = arena.address_of(first + PADDING);
+            self.stacks
+                .store(core::ptr::with_exposed_provenance_mut(stacks), Relaxed);
+            self.bytes.released.sub(STACK_PAGES * PAGE);
+            self.bytes.stacks.set((STACK_PAGES * PAGE) as u64);
         }
         Ok(growth + ask * PAGE)
     }
