@@ -14,9 +14,31 @@ pub fn skip(why: impl std::fmt::Display) {
     eprintln!("skipped: {why}");
 }
 
+/// The program's path; `None`, with the reason printed, if it is not installed.
+pub fn installed(program: &str) -> Option<PathBuf> {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&folders)
+        .map(|folder| folder.join(program))
+        .find(|path| path.is_file());
+    if found.is_none() {
+        skip(format_args!("{program} is not installed"));
+    }
+    found
+}
+
+/// Whether the long tests run at full length.
+pub fn full_length() -> bool {
+    std::env::var_os("GOHEAP_TEST_EFFORT").is_some()
+}
+
+/// A file or folder of one test.
+pub fn scratch(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
+}
+
 /// Compiles a C file of this folder; `None`, with the reason printed, if there is no compiler.
 pub fn compiled(source: &str, program: &str, flags: &[&str]) -> Option<PathBuf> {
-    let to = Path::new(env!("CARGO_TARGET_TMPDIR")).join(program);
+    let to = scratch(program);
     let from = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/c")
         .join(source);
