@@ -9,7 +9,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// The crates of this workspace, each with the others that it may build on.
-const ARROWS: [(&str, &[&str]); 8] = [
+const ARROWS: [(&str, &[&str]); 10] = [
     ("goheap-pacer", &[]),
     ("goheap-scavenger", &[]),
     ("goheap-stats", &[]),
@@ -36,8 +36,12 @@ const ARROWS: [(&str, &[&str]); 8] = [
             "goheap-scavenger",
             // Built with it, but linked into nothing: it is a library for C alone.
             "goheap-preload",
+            "goheap-recorder",
+            "goheap-ring",
         ],
     ),
+    ("goheap-ring", &[]),
+    ("goheap-recorder", &["goheap-ring"]),
     ("goheap-fuzz", &["goheap", "goheap-stats"]),
 ];
 
@@ -266,6 +270,7 @@ fn a_file_stays_below_500_lines() {
         "stats",
         "cli",
         "preload",
+        "recorder",
         "fuzz",
         "benches",
         "tests",

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitStatus;
 
 use crate::trace::Fault;
+use crate::trace::event::{Broken, Place};
 
 /// Why the program stopped.
 #[derive(Debug)]
@@ -17,6 +18,13 @@ pub enum Error {
         path: PathBuf,
         /// What is wrong in it, and where.
         fault: Fault,
+    },
+    /// A recording that cannot be read on. Reads `file: byte N: reason` or `file:line: reason`.
+    Recording {
+        /// The recording's file.
+        path: PathBuf,
+        /// What is wrong in it, and where.
+        broken: Broken,
     },
     /// The system refused something.
     System {
@@ -34,10 +42,26 @@ pub enum Error {
         /// What it said.
         stderr: String,
     },
-    /// `libgoheap.so` is in none of the places where it was looked for.
+    /// A library of this program's is in none of the places where it was looked for.
     NoLibrary {
+        /// The library's file.
+        file: &'static str,
+        /// The variable that may name it.
+        variable: &'static str,
         /// These.
         places: Vec<PathBuf>,
+    },
+    /// An allocator that cannot be replayed on.
+    NoAllocator {
+        /// What it was called.
+        name: String,
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// A program that was to be recorded ran, but without the library that records.
+    NotRecorded {
+        /// The program.
+        program: PathBuf,
     },
     /// What a replay printed, or a reference recorded, cannot be read.
     Figures {
@@ -62,6 +86,9 @@ impl Display for Error {
             Self::Trace { path, fault } => {
                 write!(f, "{}:{}: {}", path.display(), fault.line, fault.reason)
             }
+            Self::Recording { path, broken } => {
+                write!(f, "{}:{} {}", path.display(), at(broken.at), broken.reason)
+            }
             Self::System { doing, source } => write!(f, "goheap: cannot {doing}: {source}"),
             Self::Child {
                 trace,
@@ -74,13 +101,26 @@ impl Display for Error {
                     said => write!(f, ": {said}"),
                 }
             }
-            Self::NoLibrary { places } => {
-                write!(f, "goheap: cannot find libgoheap.so; looked for")?;
+            Self::NoLibrary {
+                file,
+                variable,
+                places,
+            } => {
+                write!(f, "goheap: cannot find {file}; looked for")?;
                 for (n, place) in places.iter().enumerate() {
                     write!(f, "{} {}", if n > 0 { "," } else { "" }, place.display())?;
                 }
-                write!(f, "; {} may name it", crate::preload::VARIABLE)
+                write!(f, "; {variable} may name it")
             }
+            Self::NoAllocator { name, reason } => {
+                write!(f, "goheap: cannot replay on {name}: {reason}")
+            }
+            Self::NotRecorded { program } => write!(
+                f,
+                "goheap: {} ran, but nothing was recorded: it is linked statically, runs with \
+                 other rights than its user's (setuid), or is made for another machine or C library",
+                program.display()
+            ),
             Self::Figures { of, reason } => {
                 write!(
                     f,
@@ -88,6 +128,14 @@ impl Display for Error {
                 )
             }
         }
+    }
+}
+
+/// A place in a file as it stands behind the file's name.
+pub fn at(place: Place) -> String {
+    match place {
+        Place::Byte(at) => format!(" byte {at}:"),
+        Place::Line(line) => format!("{line}:"),
     }
 }
 

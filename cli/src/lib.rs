@@ -2,7 +2,7 @@
 //! what Go did with the same traces, where memory goes.
 //!
 //! `main.rs` makes goheap the global allocator and calls [`main`]; all else is here,
-//! where tests reach it. One file a subcommand: [`replay`], [`story`].
+//! where tests reach it. One folder a subcommand: [`recorder`], [`replay`], [`story`].
 
 use std::process::ExitCode;
 
@@ -11,8 +11,11 @@ use goheap::options::KNOBS;
 
 mod error;
 pub mod fidelity;
+mod passed_on;
+mod picture;
 pub mod preload;
 pub mod record;
+pub mod recorder;
 pub mod replay;
 pub mod shipped;
 pub mod story;
@@ -36,6 +39,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    Record(recorder::Options),
     Replay(replay::Options),
 }
 
@@ -45,11 +49,12 @@ pub fn main() -> ExitCode {
     let matches = Arguments::command().after_long_help(knobs()).get_matches();
     let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let done = match &arguments.command {
+        Some(Command::Record(options)) => recorder::run(options),
         Some(Command::Replay(options)) => replay::run(options),
-        None => story::run(&arguments.story),
+        None => story::run(&arguments.story).map(|()| ExitCode::SUCCESS),
     };
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("{error}");
             ExitCode::FAILURE

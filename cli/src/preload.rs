@@ -21,22 +21,33 @@ const PLACES: [&str; 4] = ["deps", ".", "../lib", "../lib/goheap"];
 /// # Errors
 /// There is none; the error says where it was looked for.
 pub fn library() -> Result<PathBuf, Error> {
-    if let Some(named) = std::env::var_os(VARIABLE).filter(|named| !named.is_empty()) {
+    find(FILE, VARIABLE)
+}
+
+/// The library that records, in the same places. `GOHEAP_RECORD_LIBRARY` may name it.
+///
+/// # Errors
+/// As [`library`].
+pub fn recorder() -> Result<PathBuf, Error> {
+    find("libgoheap_record.so", "GOHEAP_RECORD_LIBRARY")
+}
+
+fn find(file: &'static str, variable: &'static str) -> Result<PathBuf, Error> {
+    let missing = |places| Error::NoLibrary {
+        file,
+        variable,
+        places,
+    };
+    if let Some(named) = std::env::var_os(variable).filter(|named| !named.is_empty()) {
         let named = PathBuf::from(named);
-        return absolute(&named).ok_or(Error::NoLibrary {
-            places: vec![named],
-        });
+        return absolute(&named).ok_or(missing(vec![named]));
     }
     let program =
         std::env::current_exe().map_err(Error::system("find out where this program is"))?;
     let folder = program.parent().unwrap_or(Path::new("."));
-    let places = PLACES.map(|place| folder.join(place).join(FILE));
-    places
-        .iter()
-        .find_map(|place| absolute(place))
-        .ok_or(Error::NoLibrary {
-            places: places.to_vec(),
-        })
+    let places = PLACES.map(|place| folder.join(place).join(file));
+    let found = places.iter().find_map(|place| absolute(place));
+    found.ok_or_else(|| missing(places.to_vec()))
 }
 
 /// The loader takes what has no slash for a library's name, and relative paths from where it is then.
@@ -52,12 +63,21 @@ pub fn command<S: AsRef<OsStr>>(
     program: impl AsRef<OsStr>,
     arguments: impl IntoIterator<Item = S>,
 ) -> Result<Command, Error> {
-    let mut preload = OsString::from(library()?);
+    Ok(command_on(&library()?, program, arguments))
+}
+
+/// The same on any library.
+pub fn command_on<S: AsRef<OsStr>>(
+    library: &Path,
+    program: impl AsRef<OsStr>,
+    arguments: impl IntoIterator<Item = S>,
+) -> Command {
+    let mut preload = OsString::from(library);
     if let Some(others) = std::env::var_os("LD_PRELOAD").filter(|others| !others.is_empty()) {
         preload.push(":");
         preload.push(others);
     }
     let mut command = Command::new(program);
     command.args(arguments).env("LD_PRELOAD", preload);
-    Ok(command)
+    command
 }

@@ -1,7 +1,6 @@
 //! A trace read from its file into what a replay runs.
 
 use std::fs::File;
-use std::io;
 use std::path::Path;
 
 use memmap2::Mmap;
@@ -24,19 +23,15 @@ pub struct Trace {
 /// Reads and checks the whole trace. The file is mapped meanwhile, and gone
 /// from memory afterwards.
 pub fn load(path: &Path) -> Result<Trace, Error> {
-    let text = map(path)?;
-    let lines = text.iter().filter(|&&byte| byte == b'\n').count() + 1;
+    let text = Mapped::open(path)?;
+    let lines = text.map.iter().filter(|&&byte| byte == b'\n').count() + 1;
     let mut trace = Trace {
         ids: 0,
         labels: vec!["baseline".into()],
         ops: OffHeap::with_capacity(lines).map_err(Error::system("map room for the trace"))?,
     };
-    for item in Reader::new(&text) {
-        let item = item.map_err(|fault| Error::Trace {
-            path: path.into(),
-            fault,
-        })?;
-        match item {
+    for item in text.items() {
+        match item? {
             Item::Ids(count) => trace.ids = count as usize,
             Item::Op(op) => trace.ops.push(op),
             Item::Snapshot(index, label) => {
@@ -55,8 +50,8 @@ impl Trace {
         let Failed::Allocation { op, size } = failed else {
             return failed.into();
         };
-        let line = map(path).map_or(0, |text| {
-            let mut reader = Reader::new(&text);
+        let line = Mapped::open(path).map_or(0, |text| {
+            let mut reader = Reader::new(&text.map);
             let mut left = op + 1;
             while left > 0 {
                 match reader.next() {
@@ -77,18 +72,30 @@ impl Trace {
     }
 }
 
-fn map(path: &Path) -> Result<Mmap, Error> {
-    let reading = || format!("read {}", path.display());
-    let file = File::open(path).map_err(Error::system(reading()))?;
-    let metadata = file.metadata().map_err(Error::system(reading()))?;
-    if !metadata.is_file() {
-        // A pipe or a folder cannot be mapped, and the system's reason would mislead.
-        return Err(Error::System {
-            doing: reading(),
-            source: io::Error::other("it is no regular file"),
-        });
+/// A text in memory.
+pub struct Mapped<'a> {
+    map: Mmap,
+    path: &'a Path,
+}
+
+impl<'a> Mapped<'a> {
+    /// Maps the file, which is a regular one.
+    pub fn open(path: &'a Path) -> Result<Self, Error> {
+        let reading = || format!("read {}", path.display());
+        let file = File::open(path).map_err(Error::system(reading()))?;
+        // SAFETY: the mapping is private and read as bytes; whoever shortens a trace
+        // while it is being read gets a bus error, as with any mapped file.
+        let map = unsafe { Mmap::map(&file) }.map_err(Error::system(reading()))?;
+        Ok(Self { map, path })
     }
-    // SAFETY: the mapping is private and read as bytes; whoever shortens a trace
-    // while it is being read gets a bus error, as with any mapped file.
-    unsafe { Mmap::map(&file) }.map_err(Error::system(reading()))
+
+    /// What it says, line by line.
+    pub fn items(&self) -> impl Iterator<Item = Result<Item<'_>, Error>> {
+        Reader::new(&self.map).map(|item| {
+            item.map_err(|fault| Error::Trace {
+                path: self.path.into(),
+                fault,
+            })
+        })
+    }
 }

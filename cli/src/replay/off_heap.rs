@@ -41,6 +41,11 @@ impl<T: Copy> OffHeap<T> {
         Ok(filled)
     }
 
+    /// Empties it. What was written once does not have to be taken again.
+    pub fn clear(&mut self) {
+        self.len = 0;
+    }
+
     /// Appends. Panics when full.
     pub fn push(&mut self, value: T) {
         assert!(

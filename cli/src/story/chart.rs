@@ -1,9 +1,5 @@
 //! The story as one picture: a panel a trace, a pair of stacked bars a step.
 
-use std::fs;
-use std::io::{self, Write};
-use std::path::Path;
-
 use plotters::backend::SVGBackend;
 use plotters::coord::Shift;
 use plotters::coord::cartesian::Cartesian2d;
@@ -12,8 +8,8 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::told::Told;
-use crate::Error;
 use crate::fidelity::Counter;
+use crate::picture::Drawn;
 
 const WIDTH: u32 = 1280;
 const HEAD: u32 = 118;
@@ -59,43 +55,9 @@ const SIDES: [Side; 2] = [
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Plane<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
-type Drawn = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
-/// The file that the chart goes to. Opened before the traces run, so that a path
-/// that cannot be written is found out at once.
-pub struct File<'a> {
-    file: fs::File,
-    path: &'a Path,
-}
-
-impl<'a> File<'a> {
-    /// Opens or makes the file. What is in it stays until [`File::write`].
-    pub fn create(path: &'a Path) -> Result<Self, Error> {
-        let file = fs::File::options()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)
-            .map_err(Error::system(format!("write {}", path.display())))?;
-        Ok(Self { file, path })
-    }
-
-    /// Draws the chart into the file, as SVG.
-    pub fn write(mut self, stories: &[Told]) -> Result<(), Error> {
-        let mut svg = String::new();
-        draw(stories, &mut svg).map_err(|error| Error::System {
-            doing: "draw the chart".into(),
-            source: io::Error::other(error),
-        })?;
-        // Special files, such as /dev/stdout, cannot be cut, and need not be.
-        _ = self.file.set_len(0);
-        self.file
-            .write_all(svg.as_bytes())
-            .map_err(Error::system(format!("write {}", self.path.display())))
-    }
-}
-
-fn draw(stories: &[Told], svg: &mut String) -> Drawn {
+/// Draws the chart, as SVG.
+pub fn draw(stories: &[Told], svg: &mut String) -> Drawn {
     let (narrow, wide): (Vec<&Told>, Vec<&Told>) =
         stories.iter().partition(|told| told.steps() <= NARROW);
     let rows = narrow.len().div_ceil(2) + wide.len();

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::{Error, shipped};
+use crate::{Error, picture, shipped};
 use told::Told;
 
 /// What the story can be told otherwise.
@@ -29,7 +29,7 @@ pub struct Options {
 
 /// Runs the traces, then shows them.
 pub fn run(options: &Options) -> Result<(), Error> {
-    let chart = chart::File::create(&options.out)?;
+    let out = picture::File::create(&options.out)?;
     let traces: Vec<_> = shipped::all()
         .into_iter()
         .filter(|shipped| shipped.name != "sizes")
@@ -48,7 +48,7 @@ pub fn run(options: &Options) -> Result<(), Error> {
     progress.finish_and_clear();
 
     print(&stories).map_err(Error::system("write to stdout"))?;
-    chart.write(&stories)?;
+    out.write(|svg| chart::draw(&stories, svg))?;
     writeln!(io::stdout(), "Chart: {}", options.out.display())
         .map_err(Error::system("write to stdout"))
 }
