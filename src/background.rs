@@ -3,6 +3,7 @@
 //! Where the system refuses a thread, the work is done by allocations alone, as
 //! it is when these threads get no processor.
 
+use crate::clock;
 use crate::cycle::{self, Why};
 use crate::runtime::{HEAP, RUNTIME};
 use crate::worker::Worker;
@@ -13,16 +14,30 @@ use core::sync::atomic::Ordering::{AcqRel, Relaxed};
 use core::time::Duration;
 use goheap_allocator::lock::{Lock, Rank};
 use goheap_allocator::os::{self, Line};
-use goheap_scavenger::{Engine, Step};
+use goheap_scavenger::{Background, LineInputs, Policy, Step, View};
 use goheap_stats::ScavTrace;
 
 static SWEEPER: Worker = Worker::new(c"goheap-sweep", 0, sweeper);
 static SCAVENGER: Worker = Worker::new(c"goheap-scavenge", 1, scavenger);
-static ENGINE: Lock<Engine> = Lock::new(Rank::Engine, Engine::new(1.0));
+static ENGINE: Lock<Background> = Lock::new(Rank::Engine, Background::new(&Policy::NEWEST, 1.0));
 
-/// Sets how much of the processors' time the scavenger may take.
-pub fn configure(scavenge_percent: f64) {
-    *ENGINE.lock() = Engine::new(scavenge_percent);
+/// Sets how the scavenger works, and how much of the processors' time it may take.
+pub fn configure(policy: &Policy, scavenge_percent: f64) {
+    *ENGINE.lock() = Background::new(policy, scavenge_percent);
+}
+
+/// Goals are set, and the scavenger is paced by a line from what is retained now.
+pub fn draw_line(heap_retained: u64, goal: u64, physical_page: u64) {
+    let (idle_huge, huge_page) = HEAP.pages().idle_huge();
+    let inputs = LineInputs {
+        heap_retained,
+        goal,
+        idle_huge: idle_huge as u64,
+        huge_page: huge_page as u64,
+        physical_page,
+    };
+    ENGINE.lock().plan(&inputs, clock::now_ns());
+    goals_changed();
 }
 
 /// The scavenger's lock, for the span of a `fork`.
@@ -92,17 +107,23 @@ pub fn sweep_may_have_ended() {
 
 /// The scavenger's goals may have changed.
 pub fn goals_changed() {
-    if !goals_met() {
+    let v = view();
+    if !v.goals.met(v.heap_retained, v.mapped_ready) {
         call(&SCAVENGER, 0);
+    } else if RUNTIME.policy().passes().is_some() {
+        // Passes come by the clock: the thread must run, but need not wake.
+        call(&SCAVENGER, u64::MAX);
     }
 }
 
-fn goals_met() -> bool {
+fn view() -> View {
     let bytes = &HEAP.pages().bytes;
-    RUNTIME.goals.get().met(
-        bytes.in_use.get() + bytes.retained.get(),
-        cycle::mapped_ready(),
-    )
+    View {
+        goals: RUNTIME.goals.get(),
+        heap_retained: bytes.in_use.get() + bytes.retained.get(),
+        mapped_ready: cycle::mapped_ready(),
+        now_ns: clock::now_ns(),
+    }
 }
 
 /// Spans swept between two looks at whether somebody else wants the processor. Go has 10, where a
@@ -154,7 +175,7 @@ fn sweep() {
 extern "C" fn scavenger(_: *mut c_void) -> *mut c_void {
     loop {
         let calls = SCAVENGER.calls();
-        let step = ENGINE.lock().step(goals_met());
+        let step = ENGINE.lock().step(&view());
         match step {
             Step::Release(bytes) => {
                 let start = os::monotonic_ns();
@@ -169,17 +190,24 @@ extern "C" fn scavenger(_: *mut c_void) -> *mut c_void {
             }
             Step::Sleep(ns) => {
                 let start = os::monotonic_ns();
-                let sleep = Duration::from_nanos(ns);
+                let ns = clock::real(ns);
                 // New goals cut a sleep short, but are noticed between looks only: a program with a
                 // thousand cycles a second does not get as many turns of scavenging.
-                std::thread::sleep(sleep.min(LOOK));
+                std::thread::sleep(Duration::from_nanos(ns).min(LOOK));
                 SCAVENGER.sleep(calls, start.saturating_add(ns));
-                let slept = os::monotonic_ns().saturating_sub(start);
+                let slept = clock::scaled(os::monotonic_ns().saturating_sub(start));
                 ENGINE.lock().slept(slept, RUNTIME.processors.load(Relaxed));
             }
             Step::Park => {
                 SCAVENGER.sleep(calls, u64::MAX);
-                wait_to_be_noticed();
+                if RUNTIME.policy().by_monitor {
+                    wait_to_be_noticed();
+                }
+            }
+            Step::Pass(idle_ns) => {
+                let idle_ms = u32::try_from(idle_ns / 1_000_000).unwrap_or(u32::MAX);
+                let released = HEAP.release_aged(idle_ms);
+                HEAP.pages().released_in_background.add(released);
             }
         }
     }
@@ -198,7 +226,9 @@ const GLANCE: Duration = Duration::from_millis(1);
 /// go back at once, where Go lets some time pass.
 fn wait_to_be_noticed() {
     let mut was_busy = false;
-    for _ in 0..LOOKS {
+    let patience = LOOK.as_nanos() as u64 * u64::from(LOOKS);
+    let looks = clock::real(patience) / LOOK.as_nanos() as u64;
+    for _ in 0..looks.max(1) {
         std::thread::sleep(LOOK - GLANCE);
         let before = os::process_cpu_ns();
         std::thread::sleep(GLANCE);

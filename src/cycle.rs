@@ -10,12 +10,15 @@
 //! and *ends* when the program has allocated what Go's would have during its mark
 //! ([`goheap_pacer::Window`]), or after the time that it would have taken. Then
 //! the live heap is known, the pacer sets the next goal, and the sweep starts.
-//! A forced cycle does both at once: who asks for it waits, and allocates nothing.
+//! A forced cycle does both at once: who asks for it waits, and allocates nothing. So
+//! does any cycle of Go up to 1.4, which stops the world.
 //!
 //! All of it happens under the collector's lock, in whichever thread comes by.
 //! It costs the threads' logs, not the heap, and stops nobody.
 
 use crate::background;
+use crate::clock;
+use crate::history::History;
 use crate::options::Options;
 use crate::runtime::{HEAP, RUNTIME, Runtime};
 use core::sync::atomic::Ordering::Relaxed;
@@ -24,14 +27,11 @@ use goheap_allocator::heap::Allocated;
 use goheap_allocator::os;
 use goheap_allocator::span::Tag;
 use goheap_pacer::{
-    Config, Controller, CpuLimiter, CycleWork, GO_ROOTS, GO_RUNTIME, MarkInputs, Memory, SweepPace,
-    Window,
+    Config, Controller, CpuLimiter, CycleWork, GO_ROOTS, GO_RUNTIME, MarkInputs, Memory, Rules,
+    SweepPace, Window,
 };
-use goheap_scavenger::{GoalInputs, Goals};
+use goheap_scavenger::{GoalInputs, Goals, Pace};
 use goheap_stats::{GcTrace, PhaseClock, PhaseCpu};
-
-/// Pauses kept, as in Go.
-const PAUSES: usize = 256;
 
 /// Why a cycle runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,23 +78,6 @@ struct Mark {
     forced: bool,
 }
 
-/// What a program has seen of collection.
-#[derive(Clone, Debug)]
-pub struct History {
-    /// Cycles completed.
-    pub cycles: u32,
-    /// Of these, forced by the program.
-    pub forced: u32,
-    /// Nanoseconds that threads were held up by cycles, the last ones.
-    pub pauses_ns: [u64; PAUSES],
-    /// When these ended, on the wall clock.
-    pub pause_ends_ns: [u64; PAUSES],
-    /// All of them together.
-    pub pause_total_ns: u64,
-    /// When the last cycle ended, on the wall clock; 0 before there was one.
-    pub last_ns: u64,
-}
-
 /// Begins and ends cycles.
 pub struct Collector {
     controller: Controller,
@@ -127,25 +110,19 @@ impl Collector {
             last_end_ns: 0,
             sweep_at_ns: 0,
             last_allocated: Allocated::NONE,
-            history: History {
-                cycles: 0,
-                forced: 0,
-                pauses_ns: [0; PAUSES],
-                pause_ends_ns: [0; PAUSES],
-                pause_total_ns: 0,
-                last_ns: 0,
-            },
+            history: History::NEW,
             gctrace: false,
         }
     }
 
     /// Sets what the environment says.
     pub fn start(&mut self, runtime: &Runtime, options: &Options) {
-        self.controller = Controller::new(Config {
+        let config = Config {
             gc_percent: options.gc_percent,
             memory_limit: options.memory_limit,
             least_heap: options.least_heap,
-        });
+        };
+        self.controller = Controller::with_rules(config, Rules::go(options.go));
         self.controller.set_scannable_roots(GO_ROOTS);
         self.limiter.set_procs(runtime.processors.load(Relaxed));
         self.last_end_ns = runtime.started_ns.load(Relaxed);
@@ -200,7 +177,7 @@ impl Collector {
             return u64::MAX;
         }
         let period = RUNTIME.forced_period_ns.load(Relaxed);
-        self.last_end_ns.saturating_add(period)
+        clock::when_forced(self.last_end_ns.saturating_add(period))
     }
 
     /// Ends the mark under way if the program has allocated its window, or its time is over.
@@ -220,6 +197,9 @@ impl Collector {
             let due = HEAP.live().get() >= self.controller.trigger(memory()).trigger;
             if due && HEAP.progress().is_done() {
                 self.begin(now, false, bytes);
+                if !self.controller.rules().concurrent() {
+                    self.end(os::monotonic_ns());
+                }
             }
         }
     }
@@ -262,7 +242,7 @@ impl Collector {
         RUNTIME
             .mark_deadline_ns
             .store(marking.saturating_add(window.ns), Relaxed);
-        self.pause(marking.saturating_sub(now), 0);
+        self.history.pause(marking.saturating_sub(now), 0);
         if !forced {
             background::call_sweeper(marking.saturating_add(window.ns));
         }
@@ -295,25 +275,12 @@ impl Collector {
         self.sweep_at_ns = end + if since_last < MANY_NS { GRACE_NS } else { 0 };
         self.last_end_ns = end;
         self.limiter.pause(end);
-        self.pause(end.saturating_sub(now), os::wall_clock_ns());
+        self.history
+            .pause(end.saturating_sub(now), os::wall_clock_ns());
         if self.gctrace {
             self.trace(&mark, goal, live, marked, now, end);
         }
         background::call_sweeper(self.sweep_at_ns);
-    }
-
-    /// Adds time that a thread was held up; the second half of a cycle's ends the record.
-    fn pause(&mut self, ns: u64, ended_ns: u64) {
-        let h = &mut self.history;
-        let ended = ended_ns != 0;
-        let slot = (h.cycles.wrapping_sub(u32::from(ended)) as usize) % PAUSES;
-        h.pauses_ns[slot] = if ended { h.pauses_ns[slot] + ns } else { ns };
-        h.pause_total_ns += ns;
-        RUNTIME.gc_ns.fetch_add(ns, Relaxed);
-        if ended {
-            h.pause_ends_ns[slot] = ended_ns;
-            h.last_ns = ended_ns;
-        }
     }
 
     /// Tells the CPU limiter of the time since it last heard; `marking` says what it was.
@@ -355,7 +322,8 @@ impl Collector {
             )
         });
         let bytes = &HEAP.pages().bytes;
-        runtime.goals.publish(Goals::compute(&GoalInputs {
+        let policy = runtime.policy();
+        let inputs = GoalInputs {
             memory_limit: limit,
             mapped_ready: memory.mapped_ready,
             heap_goal: due.goal,
@@ -364,7 +332,12 @@ impl Collector {
             heap_retained: bytes.in_use.get() + bytes.retained.get(),
             physical_page: runtime.physical_page.load(Relaxed),
             retain_percent: runtime.retain_percent.load(Relaxed),
-        }));
+        };
+        let goals = Goals::compute(&inputs, &policy);
+        runtime.goals.publish(goals);
+        if policy.pace == Pace::Line {
+            background::draw_line(inputs.heap_retained, goals.gc_percent, inputs.physical_page);
+        }
     }
 
     fn trace(&self, mark: &Mark, goal: u64, live: u64, marked: u64, ending: u64, end: u64) {

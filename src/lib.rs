@@ -39,9 +39,11 @@
 //! [`Heap::scavenge`]: goheap_allocator::Heap::scavenge
 
 mod background;
+mod clock;
 mod control;
 mod cycle;
 mod global;
+mod history;
 pub mod malloc;
 pub mod options;
 mod runtime;

@@ -6,6 +6,8 @@
 use core::ffi::CStr;
 use core::fmt::Write;
 use goheap_allocator::os::{self, Line};
+use goheap_pacer::Rules;
+use goheap_scavenger::{NEWEST, Policy};
 
 /// One knob.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +29,10 @@ pub struct Knob {
 /// What the environment says, in the units that its users need.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Options {
+    /// Go 1.`go` is whose pacer and scavenger this is.
+    pub go: u8,
+    /// How many times as fast the clock of what waits runs.
+    pub time_scale: f64,
     /// Percent; negative: off.
     pub gc_percent: i32,
     /// Bytes; [`i64::MAX`]: none.
@@ -51,8 +57,39 @@ pub struct Options {
     pub eager: bool,
 }
 
-/// All knobs.
+/// All knobs. The policy stands first, for it presets what later ones set.
 pub const KNOBS: &[Knob] = &[
+    Knob {
+        name: "GOHEAP_POLICY",
+        takes: "go1.1 to go1.27",
+        default: "go1.27",
+        does: "Which version of Go decides when a cycle runs, and what goes back to the system, when and how. Presets the least heap and madvdontneed.",
+        go: "",
+        variable: c"GOHEAP_POLICY",
+        set: |o, v| {
+            let Some(minor) = version(v) else {
+                return false;
+            };
+            o.go = minor;
+            o.least_heap = Rules::least_heap(minor);
+            o.madv_free = Policy::go(minor).lazily;
+            true
+        },
+    },
+    Knob {
+        name: "GOHEAP_TIME_SCALE",
+        takes: "a factor from 0.001 to 1000000, a decimal fraction",
+        default: "1",
+        does: "For study: forced cycles, scavenging passes, idle ages and the scavenger's sleeps take a so many times shorter time.",
+        go: "",
+        variable: c"GOHEAP_TIME_SCALE",
+        set: |o, v| {
+            set(
+                &mut o.time_scale,
+                decimal(v).filter(|f| (0.001..=1e6).contains(f)),
+            )
+        },
+    },
     Knob {
         name: "GOGC",
         takes: "percent from 0 to 2147483647, or off",
@@ -197,6 +234,8 @@ pub const KNOBS: &[Knob] = &[
 impl Options {
     /// What holds if the environment says nothing.
     pub const DEFAULT: Self = Self {
+        go: NEWEST,
+        time_scale: 1.0,
         gc_percent: 100,
         memory_limit: i64::MAX,
         gctrace: false,
@@ -270,6 +309,15 @@ fn flag(text: &[u8]) -> Option<bool> {
         b"1" => Some(true),
         _ => None,
     }
+}
+
+/// The 27 of `go1.27`.
+fn version(text: &[u8]) -> Option<u8> {
+    let minor = text
+        .strip_prefix(b"go1.")
+        .filter(|m| m.first() != Some(&b'0'))?;
+    let minor = whole(minor).and_then(|n| u8::try_from(n).ok())?;
+    (1..=NEWEST).contains(&minor).then_some(minor)
 }
 
 fn whole(text: &[u8]) -> Option<u64> {
@@ -367,6 +415,14 @@ mod tests {
             ("GOHEAP_SCAVENGE_PERCENT", "0"),
             ("GOHEAP_RETAIN_PERCENT", "10%"),
             ("GOHEAP_FORCED_CYCLE_PERIOD", "2m"),
+            ("GOHEAP_POLICY", "go1.28"),
+            ("GOHEAP_POLICY", "go1.0"),
+            ("GOHEAP_POLICY", "1.3"),
+            ("GOHEAP_POLICY", "go1.03"),
+            ("GOHEAP_POLICY", "go1.3.1"),
+            ("GOHEAP_POLICY", "go1."),
+            ("GOHEAP_TIME_SCALE", "0"),
+            ("GOHEAP_TIME_SCALE", "fast"),
         ] {
             let (o, said) = parse(&[(name, bad)]);
             assert_eq!(o, Options::DEFAULT, "{name}={bad}");
@@ -380,6 +436,21 @@ mod tests {
             );
             assert!(said[0].ends_with('\n') && said[0].matches('\n').count() == 1);
         }
+    }
+
+    #[test]
+    fn a_policy_presets_what_its_own_knobs_may_change() {
+        let (o, said) = parse(&[("GOHEAP_POLICY", "go1.3")]);
+        assert_eq!((o.go, o.least_heap, o.madv_free), (3, 0, false));
+        assert_eq!(said, [""; 0]);
+        let (o, _) = parse(&[("GOHEAP_POLICY", "go1.13")]);
+        assert_eq!((o.go, o.least_heap, o.madv_free), (13, 4 << 20, true));
+        let (o, _) = parse(&[
+            ("GOHEAP_POLICY", "go1.13"),
+            ("GODEBUG", "madvdontneed=1"),
+            ("GOHEAP_LEAST_HEAP", "1MiB"),
+        ]);
+        assert_eq!((o.go, o.least_heap, o.madv_free), (13, 1 << 20, false));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! start later, when there is something to do for them.
 
 use crate::background;
+use crate::clock;
 use crate::cycle::Collector;
 use crate::options::Options;
 use crate::thread;
@@ -14,7 +15,7 @@ use goheap_allocator::Heap;
 use goheap_allocator::lock::{Lock, Rank};
 use goheap_allocator::os::{self, Advice, Linux};
 use goheap_pacer::SweepPace;
-use goheap_scavenger::Goals;
+use goheap_scavenger::{Goals, NEWEST, Policy};
 
 /// The process's heap.
 pub static HEAP: Heap<Linux> = Heap::new(Linux);
@@ -62,6 +63,8 @@ pub struct Runtime {
     pub forced_period_ns: AtomicU64,
     /// `GODEBUG=scavtrace=1`.
     pub scavtrace: AtomicBool,
+    /// Go 1.`go` is whose scavenger this is.
+    go: AtomicU8,
 }
 
 const NEW: u8 = 0;
@@ -91,7 +94,13 @@ impl Runtime {
             retain_percent: AtomicU64::new(10),
             forced_period_ns: AtomicU64::new(120_000_000_000),
             scavtrace: AtomicBool::new(false),
+            go: AtomicU8::new(NEWEST),
         }
+    }
+
+    /// How memory goes back.
+    pub fn policy(&self) -> Policy {
+        Policy::go(self.go.load(Relaxed))
     }
 
     /// Makes sure that everything is set up. Cheap once it is.
@@ -117,8 +126,11 @@ impl Runtime {
         self.physical_page
             .store(os::Os::physical_page(&Linux) as u64, Relaxed);
         self.retain_percent.store(options.retain_percent, Relaxed);
+        clock::set_scale(options.time_scale);
         self.forced_period_ns
-            .store(options.forced_period_ns, Relaxed);
+            .store(clock::real(options.forced_period_ns), Relaxed);
+        self.go.store(options.go, Relaxed);
+        let policy = self.policy();
         self.scavtrace.store(options.scavtrace, Relaxed);
         HEAP.set_eager(options.eager);
         HEAP.pages().configure(
@@ -128,8 +140,12 @@ impl Runtime {
                 Advice::DontNeed
             },
             options.disable_thp,
+            policy.spares_dense,
         );
-        background::configure(options.scavenge_percent);
+        if policy.passes().is_some() {
+            HEAP.pages().keep_ages(clock::now_ms);
+        }
+        background::configure(&policy, options.scavenge_percent);
         self.collector.lock().start(self, &options);
         self.state.store(RUNNING, Release);
         // May allocate, which works by now.

@@ -11,7 +11,7 @@ use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::Ordering::Relaxed;
 use goheap_allocator::heap::Refill;
 use goheap_allocator::{Cache, OsError, PAGE, SizeClass, os, pages_for};
-use goheap_scavenger::AllocationInputs;
+use goheap_scavenger::{AllocationInputs, Growth};
 use std::alloc::Layout;
 
 /// Allocates a slot of `class` for a thread whose bin is empty or that has no cache yet.
@@ -195,6 +195,11 @@ fn after_taking(cost: Refill, bytes: usize) {
 }
 
 fn assist_scavenging(cost: Refill, memory_limit: i64) {
+    if RUNTIME.policy().growth == Growth::Largest {
+        let done = HEAP.release_largest(cost.growth);
+        HEAP.pages().released_at_once.add(done);
+        return;
+    }
     let released = cost.released as u64;
     let bytes = &HEAP.pages().bytes;
     let assist = RUNTIME.goals.get().assist(&AllocationInputs {

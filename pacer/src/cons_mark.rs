@@ -41,18 +41,27 @@ pub(crate) struct Sample {
     pub(crate) idle_utilization: f64,
 }
 
+/// Go 1.18 and 1.19 follow the measurements by a controller with these gains: proportional,
+/// and integral over so many cycles. Go: `consMarkController`; its bounds of ±1000, far from
+/// any estimate, are left out.
+const KP: f64 = 0.9;
+const TI: f64 = 4.0;
+
 /// The estimate and the measurements it is drawn from.
 #[derive(Clone, Debug)]
 pub(crate) struct ConsMark {
     estimate: f64,
     /// The last four measurements, oldest first.
     last: [f64; 4],
+    /// Of the errors, where a controller follows the measurements.
+    integral: f64,
 }
 
 impl ConsMark {
     pub(crate) const UNKNOWN: Self = Self {
         estimate: 0.0,
         last: [0.0; 4],
+        integral: 0.0,
     };
 
     pub(crate) const fn estimate(&self) -> f64 {
@@ -60,11 +69,17 @@ impl ConsMark {
     }
 
     /// Takes a cycle into account. Go: the end of `endCycle`.
-    pub(crate) fn record(&mut self, s: &Sample) {
+    pub(crate) fn record(&mut self, s: &Sample, largest_of_five: bool) {
         let consumed = s.allocated as f64 * (s.utilization + s.idle_utilization);
         let marked = s.scanned as f64 * (1.0 - s.utilization);
         let current = consumed / marked;
         if !current.is_finite() || current < 0.0 {
+            return;
+        }
+        if !largest_of_five {
+            let error = current - self.estimate;
+            self.estimate = (KP * error + self.integral).max(0.0);
+            self.integral += KP / TI * error;
             return;
         }
         self.estimate = self.last.iter().fold(current, |most, &c| most.max(c));

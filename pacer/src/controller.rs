@@ -32,7 +32,9 @@
 //! least heap is a knob, where Go has 4 MiB built in.
 
 use crate::cons_mark::{ConsMark, Sample};
+use crate::feedback::Feedback;
 use crate::goal::{self, MIN_RUNWAY, SWEEP_MIN_DISTANCE};
+use crate::rules::{Rules, TriggerRule};
 use crate::trigger::{self, Bounds, Trigger};
 use crate::{NEVER, memory_limit};
 
@@ -76,13 +78,14 @@ pub struct CycleWork {
     pub idle_utilization: f64,
 }
 
-/// Go's pacer: decides at which heap size the next cycle starts and by which it
+/// Go's pacer, of the version that its [`Rules`] say: decides at which heap size the next cycle starts and by which it
 /// should be over.
 ///
 /// Plain data, a few hundred bytes; every method is a few dozen instructions.
 /// Go: `gcControllerState` in `mgcpacer.go`.
 #[derive(Clone, Debug)]
 pub struct Controller {
+    rules: Rules,
     /// GOGC; −1 if off.
     gc_percent: i32,
     /// Never negative.
@@ -102,6 +105,7 @@ pub struct Controller {
     /// The goal when the last cycle ended; 0 before the first.
     last_heap_goal: u64,
     cons_mark: ConsMark,
+    feedback: Feedback,
     /// The three below are the work of `commit`: the goal by GOGC, the live heap
     /// at which the sweep should be over, and the expected runway, in bytes.
     percent_goal: u64,
@@ -114,28 +118,45 @@ impl Controller {
     /// allocated and nothing left to sweep. `const`, so that it can be a static.
     /// Go: `gcControllerState.init`.
     pub const fn new(config: Config) -> Self {
+        Self::with_rules(config, Rules::NEWEST)
+    }
+
+    /// The same, as another version of Go would.
+    pub const fn with_rules(config: Config, rules: Rules) -> Self {
         let gc_percent = if config.gc_percent < 0 {
             -1
         } else {
             config.gc_percent
         };
         let heap_minimum = goal::least_heap(config.least_heap, gc_percent);
+        let heap_marked = match rules.trigger {
+            TriggerRule::Feedback { .. } => Feedback::first_marked(heap_minimum),
+            _ => 0,
+        };
+        let limited = config.memory_limit >= 0 && rules.head_room_percent.is_some();
         Self {
+            rules,
             gc_percent,
-            memory_limit: if config.memory_limit < 0 {
-                i64::MAX
-            } else {
+            memory_limit: if limited {
                 config.memory_limit
+            } else {
+                i64::MAX
             },
             least_heap: config.least_heap,
             heap_minimum,
-            heap_marked: 0,
+            heap_marked,
             last_heap_scan: 0,
             scannable_roots: 0,
             triggered: NEVER,
             last_heap_goal: 0,
             cons_mark: ConsMark::UNKNOWN,
-            percent_goal: goal::percent_goal(0, 0, gc_percent, heap_minimum),
+            feedback: Feedback::NEW,
+            percent_goal: goal::percent_goal(
+                heap_marked,
+                0,
+                gc_percent,
+                least(&rules, heap_minimum),
+            ),
             sweep_end: 0,
             runway: 0,
         }
@@ -148,12 +169,36 @@ impl Controller {
     /// [`NEVER`] but 97 % of [`i64::MAX`] less what is mapped, as in Go.
     /// Go: `heapGoal`.
     pub const fn goal(&self, memory: Memory) -> u64 {
-        self.goal_and_sweep_end(memory).0
+        match self.rules.trigger {
+            TriggerRule::Feedback { .. } => self.trigger(memory).goal,
+            _ => self.goal_and_sweep_end(memory).0,
+        }
     }
 
     /// The trigger, and the goal it belongs to, with `memory` in use. A cycle is
     /// due once the live heap is at the trigger or above it. Go: `trigger`.
     pub const fn trigger(&self, memory: Memory) -> Trigger {
+        match self.rules.trigger {
+            TriggerRule::AtGoal => {
+                return Trigger {
+                    trigger: self.percent_goal,
+                    goal: self.percent_goal,
+                };
+            }
+            TriggerRule::Feedback { floor, .. } => {
+                let at_least = if self.heap_minimum < self.sweep_end {
+                    self.sweep_end
+                } else {
+                    self.heap_minimum
+                };
+                let allowed = self.allowed_growth();
+                let (marked, goal) = (self.heap_marked, self.percent_goal);
+                return self
+                    .feedback
+                    .trigger(marked, goal, at_least, allowed, floor);
+            }
+            TriggerRule::Runway { .. } => {}
+        }
         let (goal, sweep_end) = self.goal_and_sweep_end(memory);
         trigger::trigger(&Bounds {
             goal,
@@ -167,9 +212,12 @@ impl Controller {
     /// The goal, and the live heap at which the sweep should be over: 0 if that
     /// does not matter, otherwise at most the goal. Go: `heapGoalInternal`.
     const fn goal_and_sweep_end(&self, memory: Memory) -> (u64, u64) {
-        let by_limit = memory_limit::goal(self.memory_limit as u64, self.heap_marked, memory);
-        if by_limit < self.percent_goal {
-            return (by_limit, 0);
+        if let Some(percent) = self.rules.head_room_percent {
+            let limit = self.memory_limit as u64;
+            let by_limit = memory_limit::goal(limit, self.heap_marked, memory, percent);
+            if by_limit < self.percent_goal {
+                return (by_limit, 0);
+            }
         }
         let mut goal = self.percent_goal;
         if goal < self.sweep_end {
@@ -201,12 +249,33 @@ impl Controller {
         if work.heap_live <= self.triggered {
             return;
         }
-        self.cons_mark.record(&Sample {
-            allocated: work.heap_live - self.triggered,
-            scanned: work.scan_work,
-            utilization: work.utilization,
-            idle_utilization: work.idle_utilization,
-        });
+        match self.rules.trigger {
+            TriggerRule::AtGoal => {}
+            TriggerRule::Feedback { utilization, .. } => self.feedback.record(
+                work.heap_live,
+                self.heap_marked,
+                self.allowed_growth(),
+                work.utilization,
+                utilization,
+            ),
+            TriggerRule::Runway { largest_of_five } => {
+                let sample = Sample {
+                    allocated: work.heap_live - self.triggered,
+                    scanned: work.scan_work,
+                    utilization: work.utilization,
+                    idle_utilization: work.idle_utilization,
+                };
+                self.cons_mark.record(&sample, largest_of_five);
+            }
+        }
+    }
+
+    /// GOGC as a ratio; 0 if off.
+    const fn allowed_growth(&self) -> f64 {
+        if self.gc_percent < 0 {
+            return 0.0;
+        }
+        self.gc_percent as f64 / 100.0
     }
 
     /// The cycle is over: `heap_marked` bytes are live, and `scan_work` bytes of
@@ -223,16 +292,20 @@ impl Controller {
     /// time. `heap_live` is the live heap now, in bytes; `sweep_done` says that
     /// no span is left to be swept. Go: `commit`.
     pub fn commit(&mut self, heap_live: u64, sweep_done: bool) {
-        self.sweep_end = if sweep_done {
+        self.sweep_end = if sweep_done || !self.rules.concurrent() {
             0
         } else {
             heap_live.saturating_add(SWEEP_MIN_DISTANCE)
         };
         self.percent_goal = goal::percent_goal(
             self.heap_marked,
-            self.scannable_roots,
+            if self.rules.roots {
+                self.scannable_roots
+            } else {
+                0
+            },
             self.gc_percent,
-            self.heap_minimum,
+            least(&self.rules, self.heap_minimum),
         );
         let scan = self.last_heap_scan.saturating_add(self.scannable_roots);
         self.runway = self.cons_mark.runway(scan);
@@ -248,11 +321,11 @@ impl Controller {
     }
 
     /// Sets the memory limit, in bytes, and returns what it was; a negative value
-    /// only asks. The goal follows at once, but the sweeper and the scavenger need
+    /// only asks. Without effect where the rules know no limit. The goal follows at once, but the sweeper and the scavenger need
     /// a [`commit`](Self::commit). Go: `setMemoryLimit`.
     pub const fn set_memory_limit(&mut self, memory_limit: i64) -> i64 {
         let previous = self.memory_limit;
-        if memory_limit >= 0 {
+        if memory_limit >= 0 && self.rules.head_room_percent.is_some() {
             self.memory_limit = memory_limit;
         }
         previous
@@ -263,6 +336,11 @@ impl Controller {
     /// [`commit`](Self::commit) on. Go: `lastStackScan` and `globalsScan`.
     pub const fn set_scannable_roots(&mut self, bytes: u64) {
         self.scannable_roots = bytes;
+    }
+
+    /// Whose pacer it is.
+    pub const fn rules(&self) -> &Rules {
+        &self.rules
     }
 
     /// GOGC in percent; −1 if off.
@@ -307,5 +385,14 @@ impl Controller {
     /// last five measurements. Go: `consMark`.
     pub const fn cons_mark(&self) -> f64 {
         self.cons_mark.estimate()
+    }
+}
+
+/// What the goal is at least: where feedback sets the trigger, it is that which the least
+/// heap bounds.
+const fn least(rules: &Rules, heap_minimum: u64) -> u64 {
+    match rules.trigger {
+        TriggerRule::Feedback { .. } if heap_minimum != NEVER => 0,
+        _ => heap_minimum,
     }
 }

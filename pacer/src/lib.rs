@@ -11,6 +11,7 @@
 //! | --- | --- | --- |
 //! | goal and trigger of a cycle | [`Controller`] | `mgcpacer.go`, `gcControllerState` |
 //! | pages to sweep per byte allocated | [`SweepPace`] | `mgcsweep.go`, `gcPaceSweeper`, `deductSweepCredit` |
+//! | what versions do differently | [`Rules`] | the same files, version by version |
 //! | share of the CPU a collector may take | [`CpuLimiter`] | `mgclimit.go`, `gcCPULimiterState` |
 //!
 //! A cycle goes through the controller like this:
@@ -35,15 +36,18 @@
 mod cons_mark;
 mod controller;
 mod cpu_limiter;
+mod feedback;
 mod goal;
 mod mark_model;
 mod memory_limit;
+mod rules;
 mod sweep_pace;
 mod trigger;
 
 pub use controller::{Config, Controller, CycleWork, Memory};
 pub use cpu_limiter::CpuLimiter;
 pub use mark_model::{GO_ROOTS, GO_RUNTIME, MarkInputs, Window};
+pub use rules::{Rules, TriggerRule};
 pub use sweep_pace::SweepPace;
 pub use trigger::Trigger;
 

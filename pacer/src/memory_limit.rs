@@ -24,7 +24,8 @@
 //! [CPU limiter](crate::CpuLimiter) says stop.
 //!
 //! Called by [`Controller`](crate::Controller) whenever the goal is asked for,
-//! since its inputs change all the time. The head room is that of Go 1.21 to 1.27.
+//! since its inputs change all the time. Go 1.21 to 1.27 have the 3 %, 1.19 and 1.20 the
+//! mebibyte alone (`rules.rs`).
 //!
 //! Go reads the three figures again if they contradict each other
 //! (`heap_free + heap_alloc > mapped_ready`), and would never return if they
@@ -36,11 +37,9 @@ use crate::controller::Memory;
 /// The least head room, in bytes. Go: `memoryLimitMinHeapGoalHeadroom`.
 const MIN_HEAD_ROOM: u64 = 1 << 20;
 
-/// Head room in percent of the room. Go: `memoryLimitHeapGoalHeadroomPercent`.
-const HEAD_ROOM_PERCENT: u64 = 3;
-
-/// The goal in bytes under `limit` bytes in all. Go: `memoryLimitHeapGoal`.
-pub(crate) const fn goal(limit: u64, heap_marked: u64, memory: Memory) -> u64 {
+/// The goal in bytes under `limit` bytes in all, with `percent` of head room. Go:
+/// `memoryLimitHeapGoal`; the percentage is `memoryLimitHeapGoalHeadroomPercent`.
+pub(crate) const fn goal(limit: u64, heap_marked: u64, memory: Memory, percent: u64) -> u64 {
     let objects = memory.heap_free.saturating_add(memory.heap_alloc);
     let other = memory.mapped_ready.saturating_sub(objects);
     let overage = memory.mapped_ready.saturating_sub(limit);
@@ -49,7 +48,7 @@ pub(crate) const fn goal(limit: u64, heap_marked: u64, memory: Memory) -> u64 {
     if room == 0 {
         return heap_marked;
     }
-    let share = room / 100 * HEAD_ROOM_PERCENT;
+    let share = room / 100 * percent;
     let head_room = if share < MIN_HEAD_ROOM {
         MIN_HEAD_ROOM
     } else {

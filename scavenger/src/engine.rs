@@ -66,6 +66,8 @@ pub enum Step {
     Sleep(u64),
     /// Wait for new goals: nothing to do, or nothing to be found.
     Park,
+    /// Release every run that has been idle for longer than so many nanoseconds.
+    Pass(u64),
 }
 
 /// The background scavenger, without the thread. Go: `scavengerState`, its `run`
@@ -117,19 +119,24 @@ impl Engine {
     /// time; Go has 1. What is not a number counts as 1; the rest is kept from 0
     /// to 100. Go: `scavengerState.init`, `scavengePercent`.
     pub const fn new(scavenge_percent: f64) -> Self {
-        let percent = if scavenge_percent.is_nan() {
-            1.0
-        } else {
-            scavenge_percent.max(0.0).min(100.0)
-        };
         Self {
-            share: percent / 100.0,
+            share: Self::share(scavenge_percent),
             controller: PiController::SCAVENGER,
             ratio: CAUTIOUS_RATIO,
             cool_down: 0,
             was_reset: false,
             turn: Turn::NEW,
         }
+    }
+
+    /// `percent` as a share of 1, as [`Engine::new`] takes it.
+    pub(crate) const fn share(percent: f64) -> f64 {
+        let percent = if percent.is_nan() {
+            1.0
+        } else {
+            percent.max(0.0).min(100.0)
+        };
+        percent / 100.0
     }
 
     /// What to do next. A sleep is asked for until it is reported.

@@ -6,6 +6,9 @@
 //! limit:  95 % of the memory limit
 //! ```
 //!
+//! (Go 1.13 takes the goal itself for the heap's; earlier versions have none. See
+//! `policy.rs`.)
+//!
 //! The heap's goal follows the heap's: objects are counted in bytes and memory in
 //! pages, and what lies between them, spans and their free slots, is taken to
 //! stay as it was at the end of the last cycle. The tenth on top is a stock to
@@ -31,8 +34,7 @@
 //! around or depend on the processor where a heap goal is switched off; here they
 //! saturate, and a goal that does not fit is nothing to do.
 
-/// Percent of the memory limit to stay below it. Go: `reduceExtraPercent`.
-const REDUCE_PERCENT: f64 = 5.0;
+use crate::policy::{HeapGoal, Policy};
 
 /// What the goals depend on. All in bytes but the percentage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,10 +103,17 @@ impl Goals {
 
     /// The goals until the next commit. Exact to a physical page, upwards.
     /// Go: `gcPaceScavenger`.
-    pub const fn compute(i: &GoalInputs) -> Self {
+    pub const fn compute(i: &GoalInputs, policy: &Policy) -> Self {
         Self {
-            gc_percent: gc_percent_goal(i),
-            memory_limit: memory_limit_goal(i),
+            gc_percent: match policy.heap_goal {
+                HeapGoal::None => u64::MAX,
+                HeapGoal::OfGoal => with_stock(i.heap_goal, i),
+                HeapGoal::OfInUse => gc_percent_goal(i),
+            },
+            memory_limit: match policy.limit_factor {
+                Some(factor) => memory_limit_goal(i, factor),
+                None => u64::MAX,
+            },
         }
     }
 
@@ -140,8 +149,8 @@ impl Goals {
     }
 }
 
-const fn memory_limit_goal(i: &GoalInputs) -> u64 {
-    let goal = (positive(i.memory_limit) as f64 * (1.0 - REDUCE_PERCENT / 100.0)) as u64;
+const fn memory_limit_goal(i: &GoalInputs, factor: f64) -> u64 {
+    let goal = (positive(i.memory_limit) as f64 * factor) as u64;
     if i.mapped_ready <= goal {
         u64::MAX
     } else {
@@ -154,8 +163,11 @@ const fn gc_percent_goal(i: &GoalInputs) -> u64 {
         return u64::MAX;
     }
     let ratio = i.heap_goal as f64 / i.last_heap_goal as f64;
-    let in_use = (i.last_heap_in_use as f64 * ratio) as u64;
+    with_stock((i.last_heap_in_use as f64 * ratio) as u64, i)
+}
 
+/// `in_use` and what is kept on top of it.
+const fn with_stock(in_use: u64, i: &GoalInputs) -> u64 {
     let stock = in_use as u128 * i.retain_percent as u128 / 100;
     let goal = in_use as u128 + stock;
     let page = if i.physical_page == 0 {

@@ -12,6 +12,7 @@
 //! | how much to retain | [`Goals`] | `gcPaceScavenger`; `allocSpan` in `mheap.go` |
 //! | how fast to release | [`Engine`], [`PiController`] | `scavengerState`, `piController` |
 //! | which chunks to leave alone | [`ChunkDensity`] | `scavChunkData` |
+//! | what each version of Go does | [`Policy`], [`Background`] | the same files, version by version |
 //!
 //! The background thread's loop, less the waiting and the releasing:
 //!
@@ -28,6 +29,7 @@
 //!         }
 //!         Step::Sleep(ns) => engine.slept(ns, 4),
 //!         Step::Park => break, // until somebody raises the goal
+//!         Step::Pass(_) => {} // up to Go 1.12
 //!     }
 //! }
 //! assert_eq!(idle, goal);
@@ -35,12 +37,20 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod average;
+mod background;
 mod density;
 mod engine;
 mod goal;
+mod line;
 mod pi;
+mod policy;
 
+pub use average::Average;
+pub use background::{Background, View};
 pub use density::{CHUNK_PAGES, ChunkDensity};
 pub use engine::{Engine, QUANTUM, Step};
 pub use goal::{AllocationInputs, Assist, GoalInputs, Goals};
+pub use line::{Line, LineInputs};
 pub use pi::{Fault, PiController};
+pub use policy::{Growth, HeapGoal, NEWEST, Pace, Passes, Policy};

@@ -4,7 +4,7 @@
 //! figures (`oracle/run.sh`). The same calls are made here, and every figure that
 //! Go came up with must come out to the byte, the nanosecond and the last bit.
 
-use goheap_scavenger::{ChunkDensity, Engine, GoalInputs, Goals, PiController, Step};
+use goheap_scavenger::{ChunkDensity, Engine, GoalInputs, Goals, PiController, Policy, Step};
 
 const ORACLE: &str = include_str!("oracle/go1.27.3.txt");
 
@@ -40,16 +40,19 @@ fn every_goal_is_gos() {
         if kind != "goals" {
             return;
         }
-        let goals = Goals::compute(&GoalInputs {
-            memory_limit: line.next(),
-            mapped_ready: line.next(),
-            heap_goal: line.next(),
-            last_heap_goal: line.next(),
-            last_heap_in_use: line.next(),
-            heap_retained: line.next(),
-            physical_page: line.next(),
-            retain_percent: 10,
-        });
+        let goals = Goals::compute(
+            &GoalInputs {
+                memory_limit: line.next(),
+                mapped_ready: line.next(),
+                heap_goal: line.next(),
+                last_heap_goal: line.next(),
+                last_heap_in_use: line.next(),
+                heap_retained: line.next(),
+                physical_page: line.next(),
+                retain_percent: 10,
+            },
+            &Policy::NEWEST,
+        );
         assert_eq!(goals.gc_percent, line.next::<u64>(), "{at}");
         assert_eq!(goals.memory_limit, line.next::<u64>(), "{at}");
         compared += 1;

@@ -1,6 +1,6 @@
 //! How much is retained, and what an allocation has to hand back.
 
-use goheap_scavenger::{AllocationInputs, Assist, GoalInputs, Goals};
+use goheap_scavenger::{AllocationInputs, Assist, GoalInputs, Goals, Policy};
 
 const MIB: u64 = 1 << 20;
 const NONE: u64 = u64::MAX;
@@ -21,13 +21,13 @@ fn steady() -> GoalInputs {
 
 #[test]
 fn a_steady_heap_keeps_a_tenth_more_than_it_had_in_use() {
-    assert_eq!(Goals::compute(&steady()), Goals::NONE);
+    assert_eq!(Goals::compute(&steady(), &Policy::NEWEST), Goals::NONE);
     let bloated = GoalInputs {
         heap_retained: 200 * MIB,
         ..steady()
     };
     assert_eq!(
-        Goals::compute(&bloated),
+        Goals::compute(&bloated, &Policy::NEWEST),
         Goals {
             gc_percent: 110 * MIB,
             memory_limit: NONE
@@ -41,13 +41,19 @@ fn the_goal_follows_the_heaps_goal() {
         heap_goal: 8 * MIB,
         ..steady()
     };
-    assert_eq!(Goals::compute(&burst_over).gc_percent, 11 * MIB);
+    assert_eq!(
+        Goals::compute(&burst_over, &Policy::NEWEST).gc_percent,
+        11 * MIB
+    );
     let growing = GoalInputs {
         heap_goal: 160 * MIB,
         heap_retained: 300 * MIB,
         ..steady()
     };
-    assert_eq!(Goals::compute(&growing).gc_percent, 220 * MIB);
+    assert_eq!(
+        Goals::compute(&growing, &Policy::NEWEST).gc_percent,
+        220 * MIB
+    );
 }
 
 #[test]
@@ -57,23 +63,29 @@ fn nothing_is_scavenged_for_the_heap_before_its_second_cycle() {
         heap_retained: 1 << 40,
         ..steady()
     };
-    assert_eq!(Goals::compute(&first), Goals::NONE);
+    assert_eq!(Goals::compute(&first, &Policy::NEWEST), Goals::NONE);
     let limited = GoalInputs {
         memory_limit: 64 << 20,
         ..first
     };
-    assert_eq!(Goals::compute(&limited).memory_limit, 63_753_420);
+    assert_eq!(
+        Goals::compute(&limited, &Policy::NEWEST).memory_limit,
+        63_753_420
+    );
 }
 
 #[test]
 fn a_goal_is_whole_pages_and_less_than_one_is_not_worth_it() {
     let pages = |heap_retained| {
-        Goals::compute(&GoalInputs {
-            last_heap_in_use: 10 * 16384 + 1,
-            heap_retained,
-            physical_page: 16384,
-            ..steady()
-        })
+        Goals::compute(
+            &GoalInputs {
+                last_heap_in_use: 10 * 16384 + 1,
+                heap_retained,
+                physical_page: 16384,
+                ..steady()
+            },
+            &Policy::NEWEST,
+        )
         .gc_percent
     };
     assert_eq!(pages(12 * 16384), NONE);
@@ -89,7 +101,7 @@ fn the_tenth_is_a_knob() {
             retain_percent,
             ..steady()
         };
-        Goals::compute(&inputs).gc_percent
+        Goals::compute(&inputs, &Policy::NEWEST).gc_percent
     };
     assert_eq!(
         (retain(0), retain(50), retain(300)),
@@ -106,7 +118,7 @@ fn the_limits_goal_is_a_twentieth_below_the_limit() {
             mapped_ready,
             ..steady()
         };
-        Goals::compute(&inputs).memory_limit
+        Goals::compute(&inputs, &Policy::NEWEST).memory_limit
     };
     assert_eq!(limit(950 * MIB), NONE);
     assert_eq!(limit(950 * MIB + 1), 950 * MIB);
@@ -114,7 +126,7 @@ fn the_limits_goal_is_a_twentieth_below_the_limit() {
         memory_limit: -1,
         ..steady()
     };
-    assert_eq!(Goals::compute(&negative).memory_limit, 0);
+    assert_eq!(Goals::compute(&negative, &Policy::NEWEST).memory_limit, 0);
 }
 
 #[test]
@@ -141,13 +153,16 @@ fn odd_figures_are_nothing_to_do() {
         physical_page: 4096,
         retain_percent: u64::MAX,
     };
-    assert_eq!(Goals::compute(&huge), Goals::NONE);
+    assert_eq!(Goals::compute(&huge, &Policy::NEWEST), Goals::NONE);
     for physical_page in [0, 1, 3, u64::MAX] {
-        let goals = Goals::compute(&GoalInputs {
-            physical_page,
-            retain_percent: 0,
-            ..huge
-        });
+        let goals = Goals::compute(
+            &GoalInputs {
+                physical_page,
+                retain_percent: 0,
+                ..huge
+            },
+            &Policy::NEWEST,
+        );
         assert_eq!(goals, Goals::NONE, "{physical_page}");
     }
     let odd_page = GoalInputs {
@@ -155,7 +170,10 @@ fn odd_figures_are_nothing_to_do() {
         heap_retained: 200 * MIB,
         ..steady()
     };
-    assert_eq!(Goals::compute(&odd_page).gc_percent, 110 * MIB);
+    assert_eq!(
+        Goals::compute(&odd_page, &Policy::NEWEST).gc_percent,
+        110 * MIB
+    );
 }
 
 /// An allocation that fits in all goals.

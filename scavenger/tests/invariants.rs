@@ -1,8 +1,8 @@
 //! What holds for all figures, likely or not.
 
 use goheap_scavenger::{
-    AllocationInputs, CHUNK_PAGES, ChunkDensity, Engine, GoalInputs, Goals, PiController, QUANTUM,
-    Step,
+    AllocationInputs, CHUNK_PAGES, ChunkDensity, Engine, GoalInputs, Goals, PiController, Policy,
+    QUANTUM, Step,
 };
 use proptest::prelude::*;
 
@@ -43,7 +43,7 @@ proptest! {
 
     #[test]
     fn a_goal_is_below_what_there_is_or_none(i in goal_inputs()) {
-        let goals = Goals::compute(&i);
+        let goals = Goals::compute(&i, &Policy::NEWEST);
         prop_assert!(goals.gc_percent == u64::MAX || goals.gc_percent < i.heap_retained);
         prop_assert!(goals.memory_limit == u64::MAX || goals.memory_limit < i.mapped_ready);
         prop_assert_eq!(goals.met(i.heap_retained, i.mapped_ready), goals == Goals::NONE);
@@ -53,7 +53,7 @@ proptest! {
     fn an_allocation_forces_only_for_the_limit_and_never_while_limited(
         i in goal_inputs(), a in allocation(),
     ) {
-        let assist = Goals::compute(&i).assist(&a);
+        let assist = Goals::compute(&i, &Policy::NEWEST).assist(&a);
         let over = (i128::from(a.mapped_ready) + i128::from(a.scavenged_taken)
             - i128::from(a.memory_limit.max(0))).max(0);
         let over = if a.limiting { 0 } else { u64::try_from(over).unwrap_or(u64::MAX) };
@@ -121,6 +121,7 @@ proptest! {
                     worked = 0;
                 }
                 Step::Park => worked = 0,
+                Step::Pass(_) => panic!("an engine makes no passes"),
             }
             prop_assert!((0.001..=1000.0).contains(&engine.sleep_ratio()));
         }

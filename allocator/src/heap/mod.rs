@@ -174,4 +174,18 @@ impl<O: Os> Heap<O> {
             .scavenge(&self.os, &self.arena, bytes, force, stop)
             .unwrap_or_else(|(released, _)| released)
     }
+
+    /// Releases what has been idle for more than `idle_ms`; see [`PageHeap::release_aged`].
+    pub fn release_aged(&self, idle_ms: u32) -> usize {
+        self.pages
+            .release_aged(&self.os, &self.arena, idle_ms)
+            .unwrap_or_else(|(released, _)| released)
+    }
+
+    /// Releases `bytes` of the largest idle runs; see [`PageHeap::release_largest`].
+    pub fn release_largest(&self, bytes: usize) -> usize {
+        self.pages
+            .release_largest(&self.os, &self.arena, bytes)
+            .unwrap_or_else(|(released, _)| released)
+    }
 }

@@ -62,7 +62,11 @@ fn first_run(mut bits: u64, n: usize) -> Option<u32> {
 
 impl PageHeap {
     /// Sets aside the idle pages of the block that holds the lowest idle page.
+    /// Sets aside nothing where ages are kept: Go had no such caches then.
     pub(super) fn fill(&self, state: &mut State) -> PageCache {
+        if state.clock.is_some() {
+            return PageCache::new();
+        }
         let generation = state.scavenge.generation;
         let Some(t) = &mut state.tables else {
             return PageCache::new();

@@ -3,12 +3,14 @@
 //!
 //! Three structures say the same thing at three distances: a bit a page (in
 //! [`ChunkBits`]), a [`Summary`] a chunk and a radix tree over these, and a
-//! density a chunk for the scavenger. Each change goes through [`State::take`]
+//! density a chunk for the scavenger (and, for old policies, a time a page, in
+//! `runs.rs`). Each change goes through [`State::take`]
 //! or [`State::give`], which keep the three in step. Runs are handed out lowest
 //! address first. One lock guards it all; a thread's [`PageCache`] keeps most
 //! small requests away from it.
 
 mod cache;
+mod runs;
 mod scavenge;
 
 pub use cache::PageCache;
@@ -77,6 +79,8 @@ pub struct State {
     scavenge: scavenge::Cursors,
     physical: usize,
     huge: usize,
+    /// Milliseconds, if it is to be known since when pages are idle.
+    clock: Option<fn() -> u32>,
 }
 
 #[derive(Debug)]
@@ -85,20 +89,25 @@ struct Tables {
     density: NonNull<ChunkDensity>,
     count: usize,
     summaries: Summaries,
+    /// When each page became idle, in milliseconds; only where that is to be known.
+    stamps: Option<NonNull<u32>>,
 }
 
 // SAFETY: the pointers lead to tables that only the holder of the lock uses.
 unsafe impl Send for Tables {}
 
 impl Tables {
-    fn make<O: Os>(os: &O, meta: &Meta, count: usize) -> Result<Self, OsError> {
-        let mut made: [(*mut u8, usize); LEVELS + 2] = [(core::ptr::null_mut(), 0); LEVELS + 2];
-        let mut sizes = [0; LEVELS + 2];
+    fn make<O: Os>(os: &O, meta: &Meta, count: usize, aged: bool) -> Result<Self, OsError> {
+        const STAMPS: usize = LEVELS + 2;
+        let mut made = [(core::ptr::null_mut(), 0); STAMPS + 1];
+        let mut sizes = [0; STAMPS + 1];
         sizes[0] = count * size_of::<ChunkBits>();
         sizes[1] = count * size_of::<ChunkDensity>();
-        for (l, s) in sizes[2..].iter_mut().enumerate() {
+        for (l, s) in sizes[2..STAMPS].iter_mut().enumerate() {
             *s = Summaries::entries(l, count) * size_of::<Summary>();
         }
+        sizes[STAMPS] = count * CHUNK_PAGES * size_of::<u32>();
+        let sizes = &sizes[..if aged { STAMPS + 1 } else { STAMPS }];
         for (i, &bytes) in sizes.iter().enumerate() {
             match meta.table::<O, u8>(os, bytes) {
                 Ok(p) => made[i] = (p.as_ptr(), bytes),
@@ -121,6 +130,7 @@ impl Tables {
                 density: at(1).cast(),
                 count,
                 summaries: Summaries::new(core::array::from_fn(|l| at(2 + l).cast()), count),
+                stamps: aged.then(|| at(STAMPS).cast()),
             })
         }
     }
@@ -184,6 +194,9 @@ impl State {
     fn give(&mut self, first: usize, pages: usize) {
         let generation = self.scavenge.generation;
         let Some(t) = &mut self.tables else { return };
+        if let Some(clock) = self.clock {
+            t.stamp(first, pages, clock());
+        }
         for (c, from, count) in parts(first, pages) {
             debug_assert_eq!(t.chunk(c).used.count(from, count), count);
             t.chunk(c).used.clear(from, count);
@@ -218,6 +231,7 @@ impl PageHeap {
                     scavenge: scavenge::Cursors::new(),
                     physical: 4096,
                     huge: 0,
+                    clock: None,
                 },
             ),
             bytes: PageCounters::new(),
@@ -244,10 +258,12 @@ impl PageHeap {
         unsafe { self.state.fork_unlock() };
     }
 
-    /// How pages are handed back from now on, and whether huge pages are kept out of new memory.
-    pub fn configure(&self, advice: Advice, no_huge_pages: bool) {
+    /// How pages are handed back from now on, whether huge pages are kept out of new memory, and
+    /// whether scavenging spares dense chunks.
+    pub fn configure(&self, advice: Advice, no_huge_pages: bool, spares_dense: bool) {
         self.advice_free.store(advice == Advice::Free, Relaxed);
         self.no_huge_pages.store(no_huge_pages, Relaxed);
+        self.state.lock().scavenge.spares_dense = spares_dense;
     }
 
     /// Pages from this one on were never handed out.
@@ -377,8 +393,9 @@ impl PageHeap {
         let mut growth = 0;
         if state.tables.is_none() {
             let least = ask.checked_mul(PAGE).ok_or(too_much)?;
-            let (extent, tables) =
-                arena.start(os, meta, least, |chunks| Tables::make(os, meta, chunks))?;
+            let aged = state.clock.is_some();
+            let make = |chunks| Tables::make(os, meta, chunks, aged);
+            let (extent, tables) = arena.start(os, meta, least, make)?;
             state.physical = os.physical_page();
             state.huge = os.huge_page();
             state.growing = extent;
@@ -445,7 +462,8 @@ impl PageHeap {
                 * (size_of::<ChunkBits>()
                     + size_of::<ChunkDensity>()
                     + size_of::<Summary>() * 2
-                    + CHUNK_PAGES * size_of::<usize>()),
+                    + CHUNK_PAGES * size_of::<usize>()
+                    + t.stamps.map_or(0, |_| CHUNK_PAGES * size_of::<u32>())),
         );
         self.bytes.released.add(pages * PAGE);
         debug_assert_eq!(pages * PAGE % CHUNK, 0);

@@ -3,7 +3,8 @@
 //!
 //! Two cursors walk down over the chunks. The patient one serves the background
 //! scavenger and growth: it passes over chunks that are, or in the last cycle
-//! were, densely used, and learns of freed memory only when a cycle ends. The
+//! were, densely used, and learns of freed memory only when a cycle ends (or at
+//! once, and takes dense chunks, where the policy is an older one's). The
 //! forced one serves `free_os_memory` and the memory limit: it takes everything.
 //! While the kernel works on a run, its pages are marked as used, and the lock
 //! is free.
@@ -12,7 +13,6 @@ use super::{PageHeap, State};
 use crate::arena::Arena;
 use crate::os::{Os, OsError};
 use crate::{CHUNK_PAGES, PAGE};
-use core::ptr::NonNull;
 
 /// Where the next look for releasable pages begins.
 #[derive(Debug)]
@@ -24,6 +24,8 @@ pub(super) struct Cursors {
     freed: Option<usize>,
     /// Counts cycles; a chunk's density is told apart by it.
     pub generation: u32,
+    /// The patient cursor spares dense chunks, and learns of freed pages a generation later.
+    pub spares_dense: bool,
 }
 
 impl Cursors {
@@ -33,11 +35,15 @@ impl Cursors {
             forced: None,
             freed: None,
             generation: 0,
+            spares_dense: true,
         }
     }
 
     pub fn freed(&mut self, page: usize) {
         self.freed = self.freed.max(Some(page));
+        if !self.spares_dense {
+            self.patient = self.patient.max(Some(page));
+        }
         self.forced = self.forced.max(Some(page));
     }
 }
@@ -46,6 +52,7 @@ impl State {
     /// The highest chunk that may have something to release, and the page within it to look below.
     fn candidate(&mut self, force: bool) -> Option<(usize, usize)> {
         let generation = self.scavenge.generation;
+        let dense_too = force || !self.scavenge.spares_dense;
         let cursor = if force {
             self.scavenge.forced
         } else {
@@ -55,7 +62,7 @@ impl State {
         let top = cursor / CHUNK_PAGES;
         let chunk = (0..=top)
             .rev()
-            .find(|&c| t.density(c).should_scavenge(generation, force));
+            .find(|&c| t.density(c).should_scavenge(generation, dense_too));
         let below = chunk.map(|c| {
             if c == top {
                 cursor
@@ -137,29 +144,13 @@ impl PageHeap {
             return Ok(0);
         };
         let first = chunk * CHUNK_PAGES + from;
-        t.chunk(chunk).used.set(from, pages);
-        t.summarise(first, pages);
-        drop(state);
-
-        // SAFETY: idle pages of a grown chunk, marked as used above: nobody holds or gets them.
-        let done = NonNull::new(arena.address_of(first) as *mut u8).map_or(Ok(()), |at| unsafe {
-            os.release(at, pages * PAGE, self.advice())
-        });
-
-        let mut state = self.state.lock();
-        let Some(t) = &mut state.tables else {
-            return Ok(0);
-        };
-        t.chunk(chunk).used.clear(from, pages);
-        if done.is_ok() {
-            t.chunk(chunk).released.set(from, pages);
-            self.bytes.retained.sub(pages * PAGE);
-            self.bytes.released.add(pages * PAGE);
-        } else {
-            let d = t.density(chunk);
-            *d = d.set_empty();
+        if let Err(e) = self.release_run(os, arena, state, first, pages) {
+            if let Some(t) = &mut self.state.lock().tables {
+                let d = t.density(chunk);
+                *d = d.set_empty();
+            }
+            return Err(e);
         }
-        t.summarise(first, pages);
-        done.map(|()| pages * PAGE)
+        Ok(pages * PAGE)
     }
 }

@@ -1,0 +1,167 @@
+//! When a cycle begins, and where it should end, in each version of Go.
+
+use goheap_pacer::{Config, Controller, CycleWork, GO_ROOTS, Memory, NEVER, Rules};
+
+const MIB: u64 = 1 << 20;
+
+fn controller(minor: u8, gc_percent: i32) -> Controller {
+    let config = Config {
+        gc_percent,
+        memory_limit: i64::MAX,
+        least_heap: Rules::least_heap(minor),
+    };
+    let mut controller = Controller::with_rules(config, Rules::go(minor));
+    controller.set_scannable_roots(GO_ROOTS);
+    controller.commit(0, true);
+    controller
+}
+
+/// One cycle that lets the heap overshoot its trigger by so many bytes, and finds `marked` live.
+fn cycle(c: &mut Controller, overshoot: u64, marked: u64) {
+    let at = c.trigger(Memory::default()).trigger;
+    c.start_cycle(at);
+    c.end_cycle(Memory::default(), CycleWork::modelled(at + overshoot));
+    c.reset_live(marked, GO_ROOTS);
+    c.commit(marked, true);
+}
+
+fn after_first_cycle(minor: u8, marked: u64) -> Controller {
+    let mut c = controller(minor, 100);
+    cycle(&mut c, 0, marked);
+    c
+}
+
+#[test]
+fn up_to_go1_4_a_cycle_stops_the_world_at_twice_what_is_live_however_little_that_is() {
+    for minor in 1..=4 {
+        assert!(!Rules::go(minor).concurrent());
+        for live in [1_000, 3 * MIB, 100 * MIB] {
+            let c = after_first_cycle(minor, live);
+            let due = c.trigger(Memory::default());
+            assert_eq!((due.trigger, due.goal), (2 * live, 2 * live), "go1.{minor}");
+        }
+    }
+}
+
+#[test]
+fn from_go1_5_on_the_least_heap_is_four_mebibytes() {
+    for minor in 5..=27 {
+        let c = after_first_cycle(minor, 1_000);
+        let due = c.trigger(Memory::default());
+        assert!(due.goal >= 4 * MIB, "go1.{minor}: {due:?}");
+        assert!(Rules::go(minor).concurrent());
+    }
+    let c = controller(8, 50);
+    assert_eq!(
+        c.trigger(Memory::default()).trigger,
+        2 * MIB,
+        "it scales with GOGC"
+    );
+}
+
+#[test]
+fn up_to_go1_17_the_least_heap_bounds_the_trigger_and_later_the_goal() {
+    let first = |minor| controller(minor, 100).trigger(Memory::default());
+    for minor in 5..=17 {
+        assert_eq!(first(minor).trigger, 4 * MIB, "go1.{minor}");
+        assert!(first(minor).goal > 4 * MIB, "go1.{minor}");
+    }
+    for minor in 18..=27 {
+        assert_eq!(first(minor).goal, 4 * MIB, "go1.{minor}");
+        assert!(first(minor).trigger < 4 * MIB, "go1.{minor}");
+    }
+}
+
+#[test]
+fn roots_count_from_go1_18_on() {
+    for minor in 1..=27 {
+        let goal = after_first_cycle(minor, 100 * MIB).goal(Memory::default());
+        let roots = if minor < 18 { 0 } else { GO_ROOTS };
+        assert_eq!(goal, 200 * MIB + roots, "go1.{minor}");
+    }
+}
+
+#[test]
+fn a_feedback_loop_moves_the_trigger_down_when_cycles_overshoot_and_up_again() {
+    for minor in [5, 10, 14, 17] {
+        let mut c = after_first_cycle(minor, 100 * MIB);
+        let trigger = |c: &Controller| c.trigger(Memory::default()).trigger;
+        for _ in 0..20 {
+            cycle(&mut c, 40 * MIB, 100 * MIB);
+        }
+        let early = trigger(&c);
+        assert!(early < 165 * MIB, "go1.{minor}: {early}");
+        for _ in 0..20 {
+            cycle(&mut c, MIB, 100 * MIB);
+        }
+        let late = trigger(&c);
+        assert!(late > 190 * MIB && late <= 195 * MIB, "go1.{minor}: {late}");
+    }
+}
+
+#[test]
+fn from_go1_14_to_go1_17_a_trigger_is_at_least_three_fifths_of_the_way() {
+    for (minor, least) in [(13, 100), (14, 160), (17, 160)] {
+        let mut c = after_first_cycle(minor, 100 * MIB);
+        for _ in 0..20 {
+            cycle(&mut c, 300 * MIB, 100 * MIB);
+        }
+        let due = c.trigger(Memory::default());
+        assert_eq!(due.trigger, least * MIB, "go1.{minor}");
+    }
+}
+
+#[test]
+fn go1_18_and_go1_19_smooth_what_later_versions_take_the_largest_of() {
+    let runway = |minor| {
+        let mut c = after_first_cycle(minor, 100 * MIB);
+        cycle(&mut c, 20 * MIB, 100 * MIB);
+        let at_once = c.runway();
+        for _ in 0..5 {
+            cycle(&mut c, MIB, 100 * MIB);
+        }
+        (at_once, c.runway())
+    };
+    let (smoothed, after_smooth) = runway(19);
+    let (largest, after_largest) = runway(20);
+    assert!(smoothed < largest, "{smoothed} {largest}");
+    assert!(after_smooth < smoothed && after_largest <= largest);
+}
+
+#[test]
+fn a_limit_counts_from_go1_19_on_with_one_mebibyte_then_three_percent_of_head_room() {
+    for minor in 1..=27 {
+        let config = Config {
+            gc_percent: -1,
+            memory_limit: (200 * MIB) as i64,
+            least_heap: 4 * MIB,
+        };
+        let mut c = Controller::with_rules(config, Rules::go(minor));
+        c.commit(0, true);
+        let goal = c.goal(Memory::default());
+        match minor {
+            ..=18 => {
+                assert_eq!((goal, c.memory_limit()), (NEVER, i64::MAX), "go1.{minor}");
+                assert_eq!(c.set_memory_limit(1), i64::MAX);
+                assert_eq!(c.goal(Memory::default()), NEVER);
+            }
+            19..=20 => assert_eq!(goal, 199 * MIB, "go1.{minor}"),
+            _ => assert_eq!(goal, 200 * MIB - 200 * MIB / 100 * 3, "go1.{minor}"),
+        }
+    }
+}
+
+#[test]
+fn collection_can_be_off_in_every_version() {
+    for minor in 1..=27 {
+        let due = controller(minor, -1).trigger(Memory::default());
+        assert!(due.trigger > 1 << 62, "go1.{minor}: {due:?}");
+    }
+}
+
+#[test]
+fn the_newest_rules_are_those_of_the_newest_version() {
+    for minor in 21..=27 {
+        assert_eq!(Rules::go(minor), Rules::NEWEST);
+    }
+}
