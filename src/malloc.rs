@@ -99,3 +99,9 @@ pub unsafe fn reallocate(at: NonNull<u8>, bytes: usize) -> *mut u8 {
     }
     new
 }
+
+/// Gives up the address space that the heap reserved and has not used, as far as it is of no use where
+/// the process may have `limit` bytes of it. To be called before such a limit is set.
+pub fn give_up_address_space(limit: usize) {
+    HEAP.shrink(limit);
+}

@@ -12,6 +12,7 @@
 
 use crate::meta::Meta;
 use crate::os::{Os, OsError};
+use crate::page_heap::shrink::cut;
 use crate::span::Span;
 use crate::{CHUNK, CHUNK_PAGES, PAGE, PAGE_SHIFT};
 use core::ptr::{NonNull, null_mut};
@@ -22,10 +23,13 @@ use core::sync::atomic::{AtomicPtr, AtomicUsize};
 const HINT: usize = 0xc0_0000_0000;
 /// The first reservation asked for: 1 TiB.
 const LARGEST: usize = 1 << 40;
+/// Where the process's address space is limited, the first reservation takes this part of it: files
+/// and threads want some, too.
+pub(crate) const SHARE: usize = 4;
 /// Later reservations are at least this large, if the system grants it.
 const LATER: usize = 64 << 20;
 /// The tables cover this many times the first reservation, so that others may follow.
-const ROOM: usize = 4;
+pub(crate) const ROOM: usize = 4;
 /// How many reservations there may be. Each later one is at least a chunk.
 const RESERVATIONS: usize = 64;
 
@@ -88,7 +92,8 @@ impl Arena {
         tables: impl Fn(usize) -> Result<T, OsError>,
     ) -> Result<(Extent, T), OsError> {
         let least = at_least.next_multiple_of(CHUNK);
-        let mut bytes = LARGEST.max(least);
+        let share = os.address_space() / SHARE / CHUNK * CHUNK;
+        let mut bytes = LARGEST.min(share).max(least);
         loop {
             match self.try_start(os, meta, bytes, &tables) {
                 Ok(started) => return Ok(started),
@@ -164,12 +169,40 @@ impl Arena {
         if n == RESERVATIONS {
             return Err(full);
         }
-        let mut bytes = LATER.clamp(least, room / CHUNK * CHUNK);
+        // As many as there may be are to hold three times what the first one does.
+        let share = self.reservations[0].pages.load(Relaxed) * PAGE / 16;
+        let wanted = LATER.max(share.next_multiple_of(CHUNK));
+        let mut bytes = wanted.clamp(least, room / CHUNK * CHUNK);
         loop {
             match os.reserve(0, bytes, CHUNK) {
                 Ok(base) => return Ok(self.publish(base, first, bytes / PAGE)),
                 Err(e) if bytes == least => return Err(e),
                 Err(_) => bytes = (bytes / 2).next_multiple_of(CHUNK).max(least),
+            }
+        }
+    }
+
+    /// Whether there is one reservation.
+    pub fn is_one(&self) -> bool {
+        self.count.load(Relaxed) == 1
+    }
+
+    /// Gives up all of the only reservation but its first `pages`, and what the span table has beyond
+    /// `capacity` entries. Callers hold the page heap's lock.
+    ///
+    /// # Safety
+    /// The pages beyond were never used.
+    pub unsafe fn shrink<O: Os>(&self, os: &O, pages: usize, capacity: usize) {
+        let r = &self.reservations[0];
+        let old = r.pages.swap(pages, Relaxed);
+        let end = NonNull::new(self.address_of(pages) as *mut u8);
+        let old_capacity = self.capacity.swap(capacity, Relaxed);
+        let spans = NonNull::new(self.spans.load(Relaxed));
+        if let (Some(end), Some(spans)) = (end, spans) {
+            // SAFETY: the end of a reservation and of a table, used by nobody.
+            unsafe {
+                os.unreserve(end, (old - pages) * PAGE);
+                cut(os, os.physical_page(), spans, old_capacity, capacity);
             }
         }
     }

@@ -55,6 +55,9 @@ unsafe impl Os for Failing {
         }
         Linux.reserve(0, bytes, align)
     }
+    fn address_space(&self) -> usize {
+        usize::MAX
+    }
     unsafe fn unreserve(&self, at: NonNull<u8>, bytes: usize) {
         // SAFETY: the caller's contract.
         unsafe { Linux.unreserve(at, bytes) }

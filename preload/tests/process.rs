@@ -96,6 +96,11 @@ fn little_address_space_is_used_up_and_freed() {
     }
 }
 
+#[test]
+fn a_process_limits_its_own_address_space() {
+    part_holds("limits_itself");
+}
+
 /// A run of `churns`, with knobs set.
 fn churns(knobs: &[(&str, &str)]) -> Option<Outcome> {
     let mut command = preloaded(program("churns")?);

@@ -168,6 +168,11 @@ impl<O: Os> Heap<O> {
         pages + self.meta.total()
     }
 
+    /// Gives up the address space that is of no use where the process may have `limit` bytes of it.
+    pub fn shrink(&self, limit: usize) {
+        self.pages.shrink(&self.os, &self.arena, limit);
+    }
+
     /// Releases up to `bytes` of idle pages; see [`PageHeap::scavenge`]. A refusal by the OS ends it early.
     pub fn scavenge(&self, bytes: usize, force: bool, stop: impl FnMut() -> bool) -> usize {
         self.pages

@@ -92,6 +92,17 @@ unsafe impl Os for Linux {
         })
     }
 
+    fn address_space(&self) -> usize {
+        let mut limit = libc::rlimit {
+            rlim_cur: libc::RLIM_INFINITY,
+            rlim_max: libc::RLIM_INFINITY,
+        };
+        // SAFETY: writes one structure, if anything.
+        unsafe { libc::getrlimit(libc::RLIMIT_AS, &mut limit) };
+        // No limit is the largest number, in both.
+        limit.rlim_cur as usize
+    }
+
     unsafe fn unreserve(&self, at: NonNull<u8>, bytes: usize) {
         unmap(at.as_ptr() as usize, bytes);
     }

@@ -79,10 +79,13 @@ pub unsafe trait Os: Sync {
     /// The kernel's refusal.
     fn reserve(&self, hint: usize, bytes: usize, align: usize) -> Result<NonNull<u8>, OsError>;
 
-    /// Gives a whole reservation, or what `map` returned, back.
+    /// How many bytes of address space the process may have; [`usize::MAX`] if there is no limit.
+    fn address_space(&self) -> usize;
+
+    /// Gives a reservation or what `map` returned back, or the end of it, in whole physical pages.
     ///
     /// # Safety
-    /// The range is one that `reserve` or `map` returned, and nobody uses it.
+    /// The range is one that `reserve` or `map` returned, or its end, and nobody uses it.
     unsafe fn unreserve(&self, at: NonNull<u8>, bytes: usize);
 
     /// Makes a part of a reservation usable.

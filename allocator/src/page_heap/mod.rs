@@ -12,6 +12,7 @@
 mod cache;
 mod runs;
 mod scavenge;
+pub(crate) mod shrink;
 
 pub use cache::PageCache;
 

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -272,13 +273,27 @@ static void use_up(size_t bytes) {
 }
 static void limited(void) {
     in_threads(2, churning);
-    for (int n = 0; n < 3; n++) {
-        use_up(100);
+    for (int n = 0; n < 2; n++) {
+        use_up(1000);
         use_up(100000);
         use_up(10 << 20);
         churn(3, 50000);
     }
 }
+static void limits_itself(void) {
+    churn(1, 100000);
+    struct rlimit limit = {512 << 20, 512 << 20}, read;
+    CHECK(!setrlimit(RLIMIT_AS, &limit));
+    CHECK(!getrlimit(RLIMIT_AS, &read) && read.rlim_cur == limit.rlim_cur);
+    CHECK(!prlimit(0, RLIMIT_AS, NULL, &read) && read.rlim_max == limit.rlim_max);
+    CHECK(!prlimit(getpid(), RLIMIT_AS, &limit, &read));
+    in_threads(2, churning);
+    void *mapped = mmap(NULL, 200 << 20, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(mapped != MAP_FAILED);
+    CHECK(!munmap(mapped, 200 << 20));
+    limited();
+}
+
 /* Nothing is written to, or expected of, a descriptor. */
 static void no_descriptors(void) {
     churn(1, 100000);
@@ -356,6 +371,7 @@ int main(int count, char **arguments) {
     PART(vfork_child_allocates);
     PART(churns);
     PART(limited);
+    PART(limits_itself);
     PART(no_descriptors);
     PART(signals);
     PART(much_thread_local_memory);

@@ -1,0 +1,70 @@
+//! A limit that the program sets to its own address space.
+//!
+//! Most of the address space that the heap has reserved is not used yet, but counts against
+//! `RLIMIT_AS`. So these stand in front of libc's, see such a limit come, and have the heap give up what
+//! would leave the program no room. The kernel does the rest.
+
+use core::ptr::null_mut;
+use libc::{RLIM_INFINITY, RLIMIT_AS, c_int, c_uint, pid_t, rlimit};
+
+/// What libc's function does.
+unsafe fn set(process: pid_t, resource: c_uint, new: *const rlimit, old: *mut rlimit) -> c_int {
+    // SAFETY: the caller of the C function answers for the pointers.
+    unsafe {
+        let own = process == 0 || process == libc::getpid();
+        if own && resource == RLIMIT_AS && !new.is_null() && (*new).rlim_cur != RLIM_INFINITY {
+            goheap::malloc::give_up_address_space((*new).rlim_cur as usize);
+        }
+        libc::syscall(libc::SYS_prlimit64, process, resource, new, old) as c_int
+    }
+}
+
+/// POSIX's `setrlimit`.
+///
+/// # Safety
+/// As POSIX's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn setrlimit(resource: c_uint, new: *const rlimit) -> c_int {
+    // SAFETY: the caller's contract.
+    unsafe { set(0, resource, new, null_mut()) }
+}
+
+/// The same, by the name that it has where files may be large.
+///
+/// # Safety
+/// As POSIX's `setrlimit`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn setrlimit64(resource: c_uint, new: *const rlimit) -> c_int {
+    // SAFETY: the caller's contract.
+    unsafe { set(0, resource, new, null_mut()) }
+}
+
+/// Linux's `prlimit`.
+///
+/// # Safety
+/// As Linux's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn prlimit(
+    process: pid_t,
+    resource: c_uint,
+    new: *const rlimit,
+    old: *mut rlimit,
+) -> c_int {
+    // SAFETY: the caller's contract.
+    unsafe { set(process, resource, new, old) }
+}
+
+/// The same, by the name that it has where files may be large.
+///
+/// # Safety
+/// As Linux's `prlimit`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn prlimit64(
+    process: pid_t,
+    resource: c_uint,
+    new: *const rlimit,
+    old: *mut rlimit,
+) -> c_int {
+    // SAFETY: the caller's contract.
+    unsafe { set(process, resource, new, old) }
+}
