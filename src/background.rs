@@ -120,7 +120,7 @@ fn view() -> View {
     let bytes = &HEAP.pages().bytes;
     View {
         goals: RUNTIME.goals.get(),
-        heap_retained: bytes.in_use.get() + bytes.retained.get(),
+        heap_retained: bytes.backed(),
         mapped_ready: cycle::mapped_ready(),
         now_ns: clock::now_ns(),
     }
@@ -158,7 +158,7 @@ extern "C" fn sweeper(_: *mut c_void) -> *mut c_void {
 fn sweep() {
     let start = os::monotonic_ns();
     let mut swept = 0usize;
-    while HEAP.sweep_one().is_some() {
+    while HEAP.sweep_some().is_some() {
         swept += 1;
         if swept.is_multiple_of(BATCH) {
             os::yield_now();
@@ -244,7 +244,7 @@ fn wait_to_be_noticed() {
 /// Prints what was released since the last such line (Go: `printScavTrace`).
 pub fn print_scavenging(forced: bool, released: u64) {
     let pages = HEAP.pages();
-    let retained = pages.bytes.in_use.get() + pages.bytes.retained.get();
+    let retained = pages.bytes.backed();
     let (background, at_once) = if forced {
         (0, released)
     } else {

@@ -329,7 +329,7 @@ impl Collector {
             heap_goal: due.goal,
             last_heap_goal: self.controller.last_heap_goal(),
             last_heap_in_use: self.last_in_use,
-            heap_retained: bytes.in_use.get() + bytes.retained.get(),
+            heap_retained: bytes.backed(),
             physical_page: runtime.physical_page.load(Relaxed),
             retain_percent: runtime.retain_percent.load(Relaxed),
         };
@@ -391,7 +391,7 @@ pub fn mapped_ready() -> u64 {
 fn memory() -> Memory {
     let bytes = &HEAP.pages().bytes;
     Memory {
-        heap_free: bytes.retained.get(),
+        heap_free: bytes.retained(),
         heap_alloc: HEAP.allocated().kept_bytes(),
         mapped_ready: mapped_ready(),
     }
@@ -450,11 +450,11 @@ pub fn collect(why: Why) {
 /// Sweeps until every span is swept.
 pub fn finish_sweep() {
     let start = os::monotonic_ns();
-    while HEAP.sweep_one().is_some() {}
+    while HEAP.sweep_some().is_some() {}
     while !HEAP.progress().is_done() {
         // Another thread is at its last span.
         os::yield_now();
-        while HEAP.sweep_one().is_some() {}
+        while HEAP.sweep_some().is_some() {}
     }
     RUNTIME
         .gc_ns

@@ -26,7 +26,7 @@
 //! 3. *free*: [`Cache::log`] writes the address down.
 //! 4. *flush*, when the log is full: [`Heap::flush`].
 //! 5. *cycle*: `cycle.rs` closes the epoch ([`Heap::close_epoch`]), asks the pacer, starts the sweep.
-//! 6. *sweep*: [`Heap::sweep_one`], by whoever meets an unswept span.
+//! 6. *sweep*: [`Heap::sweep_some`], by whoever meets an unswept span.
 //! 7. *scavenge*: [`Heap::scavenge`], by the background thread, at growth, or at once.
 //!
 //! [`Cache::alloc`]: goheap_allocator::Cache::alloc
@@ -35,7 +35,7 @@
 //! [`Heap::take_span`]: goheap_allocator::Heap::take_span
 //! [`Heap::flush`]: goheap_allocator::Heap::flush
 //! [`Heap::close_epoch`]: goheap_allocator::Heap::close_epoch
-//! [`Heap::sweep_one`]: goheap_allocator::Heap::sweep_one
+//! [`Heap::sweep_some`]: goheap_allocator::Heap::sweep_some
 //! [`Heap::scavenge`]: goheap_allocator::Heap::scavenge
 
 mod background;

@@ -175,7 +175,7 @@ fn pay_sweep_debt(span_bytes: usize, pages_swept_by_caller: usize) {
         if target <= swept.cast_signed() {
             return;
         }
-        if HEAP.sweep_one().is_none() {
+        if HEAP.sweep_some().is_none() {
             RUNTIME.debt.clear();
             background::sweep_may_have_ended();
             return;
@@ -206,7 +206,7 @@ fn assist_scavenging(cost: Refill, memory_limit: i64) {
         growth: cost.growth as u64,
         scavenged_taken: released,
         // As Go sees them: before the pages just taken count as backed.
-        heap_retained: (bytes.in_use.get() + bytes.retained.get()).saturating_sub(released),
+        heap_retained: bytes.backed().saturating_sub(released),
         mapped_ready: cycle::mapped_ready().saturating_sub(released),
         memory_limit,
         limiting: RUNTIME.limiting.load(Relaxed),

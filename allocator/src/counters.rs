@@ -46,13 +46,14 @@ impl Counter {
     }
 }
 
-/// The page heap's state in bytes: HeapSys is the sum of the first three.
+/// The page heap's state in bytes. Pages are in use, retained or released; the second is what the
+/// others leave of all, so that a span's turn changes one figure and no sum is ever off.
 #[derive(Debug, Default)]
 pub struct PageCounters {
+    /// All that the heap has grown to (Go: `heapInUse` + `heapFree` + `heapReleased`).
+    pub grown: Counter,
     /// In spans (Go: `heapInUse`).
     pub in_use: Counter,
-    /// Idle and backed by memory (Go: `heapFree`).
-    pub retained: Counter,
     /// Idle and released, or never touched (Go: `heapReleased`).
     pub released: Counter,
     /// In stacks (Go: `StackSys`).
@@ -63,10 +64,20 @@ impl PageCounters {
     /// All zero.
     pub const fn new() -> Self {
         Self {
+            grown: Counter::new(),
             in_use: Counter::new(),
-            retained: Counter::new(),
             released: Counter::new(),
             stacks: Counter::new(),
         }
+    }
+
+    /// In spans, or idle and backed by memory (Go: `heapRetained`).
+    pub fn backed(&self) -> u64 {
+        self.grown.get().saturating_sub(self.released.get())
+    }
+
+    /// Idle and backed by memory (Go: `heapFree`).
+    pub fn retained(&self) -> u64 {
+        self.backed().saturating_sub(self.in_use.get())
     }
 }

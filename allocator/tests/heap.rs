@@ -121,13 +121,13 @@ fn free(heap: &TestHeap, cache: &Cache, at: *mut u8) {
 }
 
 fn cycle(heap: &TestHeap) {
-    while heap.sweep_one().is_some() {}
+    while heap.sweep_some().is_some() {}
     let (condemned, _) = heap.close_epoch();
     heap.start_sweep(condemned);
 }
 
 fn sweep(heap: &TestHeap) {
-    while heap.sweep_one().is_some() {}
+    while heap.sweep_some().is_some() {}
     assert!(heap.progress().is_done());
 }
 

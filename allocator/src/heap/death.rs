@@ -57,26 +57,35 @@ impl<O: Os> Heap<O> {
         drained.upto += entries.len();
     }
 
-    /// Writes deaths into their spans; returns their bytes. In a large heap, what each will touch is
-    /// asked for beforehand, a group at a time.
+    /// Writes deaths into their spans; returns their bytes. In a large heap, what they will touch is
+    /// asked for a group at a time: the spans' headers two groups ahead, and one ahead, where these
+    /// say, the death bytes.
     fn bury(&self, entries: &[AtomicUsize], tag: Tag) -> u64 {
         if self.pages.bytes.in_use.get() <= NEAR {
             return self.bury_group(entries, tag);
         }
+        let groups = || entries.chunks(GROUP).map(Some);
+        let headers = groups().chain([None, None]);
+        let deaths = [None].into_iter().chain(groups()).chain([None]);
+        let graves = [None, None].into_iter().chain(groups());
         let mut bytes = 0;
-        for group in entries.chunks(GROUP) {
-            self.prefetch_graves(group);
-            bytes += self.bury_group(group, tag);
+        for ((header, death), grave) in headers.zip(deaths).zip(graves) {
+            self.prefetch_headers(header.unwrap_or_default());
+            self.prefetch_deaths(death.unwrap_or_default());
+            bytes += self.bury_group(grave.unwrap_or_default(), tag);
         }
         bytes
     }
 
-    /// Asks for the spans' headers first, and then, where these say, for the death bytes.
-    fn prefetch_graves(&self, group: &[AtomicUsize]) {
+    fn prefetch_headers(&self, group: &[AtomicUsize]) {
         let view = self.arena.view();
         for entry in group {
             prefetch(view.span_of(entry.load(Relaxed)));
         }
+    }
+
+    fn prefetch_deaths(&self, group: &[AtomicUsize]) {
+        let view = self.arena.view();
         for entry in group {
             let address = entry.load(Relaxed);
             // SAFETY: an entry of the table is a header, which lives for ever, or null.

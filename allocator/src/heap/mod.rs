@@ -164,8 +164,7 @@ impl<O: Os> Heap<O> {
     /// (Go: `mappedReady`).
     pub fn mapped_ready(&self) -> u64 {
         let bytes = &self.pages.bytes;
-        let pages = bytes.in_use.get() + bytes.retained.get() + bytes.stacks.get();
-        pages + self.meta.total()
+        bytes.backed() + bytes.stacks.get() + self.meta.total()
     }
 
     /// Gives up the address space that is of no use where the process may have `limit` bytes of it.

@@ -46,6 +46,9 @@ pub struct Large {
     pub cost: Refill,
 }
 
+/// A heap of so many bytes lies beyond any cache: asking for sixty lines at once would wait for them.
+const FAR: u64 = 64 << 20;
+
 /// Asks for the first line of each slot in `free`: where a word has gaps, the next slot is seldom
 /// the one that [`Cache::alloc`] asks for ahead.
 fn prefetch_slots(base: usize, bytes: usize, free: u64) {
@@ -78,7 +81,8 @@ impl<O: Os> Heap<O> {
                 span.prefetch_word(word + 1);
                 let base = span.base() + word * 64 * span.slot_bytes();
                 let slots = free.count_ones();
-                if slots as usize * 4 <= span.slots_in(word) * 3 {
+                let gaps = slots as usize * 4 <= span.slots_in(word) * 3;
+                if gaps && self.pages.bytes.in_use.get() < FAR {
                     prefetch_slots(base, span.slot_bytes(), free);
                 }
                 let bin = cache.bin(class);
@@ -109,8 +113,11 @@ impl<O: Os> Heap<O> {
         let span = match self.find_span(&mut lists) {
             Some(span) => span,
             None => {
-                drop(lists);
-                self.reclaim(class.pages());
+                if !self.progress.is_done() {
+                    drop(lists);
+                    self.reclaim(class.pages());
+                    lists = self.central.class(class).lock();
+                }
                 // SAFETY: the page cache is the owner's, who calls.
                 let pages = unsafe { &mut *cache.pages.get() };
                 let run = self.pages.alloc(
@@ -122,7 +129,6 @@ impl<O: Os> Heap<O> {
                     1,
                 )?;
                 cost = run.into();
-                lists = self.central.class(class).lock();
                 self.open_span(&mut lists, class, run)?
             }
         };
@@ -183,7 +189,7 @@ impl<O: Os> Heap<O> {
                     }
                 }
                 Err(e) => {
-                    self.pages.free(run.first, run.pages);
+                    self.pages.free(&[(run.first, run.pages)]);
                     return Err(e);
                 }
             },
@@ -226,7 +232,7 @@ impl<O: Os> Heap<O> {
         } else {
             span.taken()
         };
-        if !stale {
+        if !stale && taken < span.slots() {
             // Taking the span counted all its slots; those left over were not used.
             self.live.sub((span.slots() - taken) * span.slot_bytes());
         }

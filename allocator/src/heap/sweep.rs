@@ -2,7 +2,7 @@
 //! heap (Go: `mgcsweep.go`, `mheap.reclaim`).
 //!
 //! Whoever meets an unswept span may sweep it: the background sweeper and the
-//! thread that owes for its allocations ([`Heap::sweep_one`]), a cache that looks
+//! thread that owes for its allocations ([`Heap::sweep_some`]), a cache that looks
 //! for a span, and the heap before it grows ([`Heap::reclaim`]).
 
 use super::Heap;
@@ -30,6 +30,10 @@ pub struct Progress {
     credit: AtomicUsize,
 }
 
+/// Spans swept, and given back, under one acquisition of the locks that it takes. Allocations that
+/// owe for the sweep do so many at a time, where Go's do one.
+const BATCH: usize = 8;
+
 /// One unswept span in [`Progress`]'s state.
 const SPAN: u64 = 1 << 32;
 
@@ -55,6 +59,13 @@ impl Progress {
     pub fn is_done(&self) -> bool {
         // Acquire: pairs with Release where a span was swept.
         self.state.load(Acquire) < SPAN
+    }
+
+    /// So many spans less to see, so many pages more seen.
+    fn saw(&self, spans: usize, pages: usize) {
+        let change = (pages as u64).wrapping_sub(spans as u64 * SPAN);
+        // Release: pairs with Acquire in `is_done`.
+        self.state.fetch_add(change, Release);
     }
 
     /// Pages of spans that this sweep has seen.
@@ -93,11 +104,7 @@ impl<O: Os> Heap<O> {
     ) -> Swept {
         let swept = span.sweep(lists.condemned, lists.epoch, shared);
         self.count_freed(span, swept.freed);
-        let pages = span.pages() as u64;
-        // One span less to see, so many pages more seen. Release: pairs with Acquire in `is_done`.
-        self.progress
-            .state
-            .fetch_add(pages.wrapping_sub(SPAN), Release);
+        self.progress.saw(1, span.pages());
         swept
     }
 
@@ -111,38 +118,33 @@ impl<O: Os> Heap<O> {
 
     /// Gives a span's pages back; it is in no list and has no object.
     pub(super) fn close_span(&self, lists: &mut Lists, span: &'static Span) {
+        let pages = self.retire(lists, span);
+        self.pages.free(&[pages]);
+    }
+
+    /// Takes a span off its pages: which is the first, and how many.
+    fn retire(&self, lists: &mut Lists, span: &'static Span) -> (usize, usize) {
         let (first, pages) = (span.first_page(), span.pages());
         self.arena.set_spans(first, pages, core::ptr::null_mut());
         lists.spare.push(span, State::Spare);
-        self.pages.free(first, pages);
+        (first, pages)
     }
 
-    fn settle(&self, lists: &mut Lists, span: &'static Span, swept: Swept) -> usize {
-        if swept.taken > 0 {
-            lists.file(span, swept.taken);
-            return 0;
-        }
-        let pages = span.pages();
-        self.close_span(lists, span);
-        pages
-    }
-
-    /// Sweeps one span. Returns the pages that it gave back, or `None` if there is no span left to take.
-    /// Others may still be at work on theirs then.
-    pub fn sweep_one(&self) -> Option<usize> {
+    /// Sweeps a few spans of one class. Returns the pages that they gave back, or `None` if there is no
+    /// span left to take. Others may still be at work on theirs then.
+    pub fn sweep_some(&self) -> Option<usize> {
         loop {
             let c = self.progress.class.load(Relaxed);
             if c >= CLASSES || self.progress.is_done() {
                 return None;
             }
             let mut lists = self.central.class(SizeClass::from_index(c)).lock();
-            if let Some(span) = lists
-                .pop_unswept_full()
-                .or_else(|| lists.pop_unswept_partial())
-            {
-                let swept = self.sweep_unlisted(&mut lists, span, false);
-                let pages = self.settle(&mut lists, span, swept);
-                self.progress.credit.fetch_add(pages, Relaxed);
+            let unswept = |lists: &mut Lists| {
+                lists
+                    .pop_unswept_full()
+                    .or_else(|| lists.pop_unswept_partial())
+            };
+            if let Some(pages) = self.sweep_batch(&mut lists, unswept) {
                 return Some(pages);
             }
             if let Some(span) = lists.pop_unswept_cached() {
@@ -155,6 +157,41 @@ impl<O: Os> Heap<O> {
                 .class
                 .compare_exchange(c, c + 1, Relaxed, Relaxed);
         }
+    }
+
+    /// Sweeps up to [`BATCH`] of the spans that `next` takes out of the lists, and counts and hands
+    /// back once for all. Returns the pages given back, `None` if there was no span.
+    fn sweep_batch(
+        &self,
+        lists: &mut Lists,
+        mut next: impl FnMut(&mut Lists) -> Option<&'static Span>,
+    ) -> Option<usize> {
+        let mut empty = [(0, 0); BATCH];
+        let (mut spans, mut pages, mut empties, mut given) = (0, 0, 0, 0);
+        while spans < BATCH
+            && let Some(span) = next(lists)
+        {
+            let swept = span.sweep(lists.condemned, lists.epoch, false);
+            self.count_freed(span, swept.freed);
+            spans += 1;
+            pages += span.pages();
+            if swept.taken == 0 {
+                empty[empties] = self.retire(lists, span);
+                given += empty[empties].1;
+                empties += 1;
+            } else {
+                lists.file(span, swept.taken);
+            }
+        }
+        if spans == 0 {
+            return None;
+        }
+        self.pages.free(&empty[..empties]);
+        if given > 0 {
+            self.progress.credit.fetch_add(given, Relaxed);
+        }
+        self.progress.saw(spans, pages);
+        Some(given)
     }
 
     /// Before pages are taken, sweeps until as many are found free: else a heap that could
@@ -182,17 +219,13 @@ impl<O: Os> Heap<O> {
                 .compare_exchange(from, from + CHUNK_PAGES, Relaxed, Relaxed)
                 .is_ok()
             {
-                let found = self.reclaim_chunk(from);
-                let take = found.min(left);
-                left -= take;
-                p.credit.fetch_add(found - take, Relaxed);
+                self.reclaim_chunk(from);
             }
         }
     }
 
-    /// Sweeps the spans that start in the chunk from page `from` on and have deaths. Returns the pages freed.
-    fn reclaim_chunk(&self, from: usize) -> usize {
-        let mut freed = 0;
+    /// Sweeps the spans that start in the chunk from page `from` on and have deaths.
+    fn reclaim_chunk(&self, from: usize) {
         for page in from..(from + CHUNK_PAGES).min(self.pages.touched()) {
             // SAFETY: an entry of the table is a header, which lives for ever, or null.
             let Some(span) = (unsafe { self.arena.entry(page).load(Acquire).as_ref() }) else {
@@ -207,11 +240,10 @@ impl<O: Os> Heap<O> {
             let listed = matches!(span.state(), State::Full | State::Partial);
             if here && listed && lists.is_unswept(span) && span.has_deaths(lists.condemned) {
                 lists.unlink(span);
-                let swept = self.sweep_unlisted(&mut lists, span, false);
-                freed += self.settle(&mut lists, span, swept);
+                let mut this = Some(span);
+                self.sweep_batch(&mut lists, |_| this.take());
             }
         }
-        freed
     }
 
     /// Frees the objects of a log at once: what `GOHEAP_RECLAIM=eager` asks for.

@@ -120,7 +120,7 @@ impl<O: Os> Heap<O> {
             .sum();
         t.total_alloc += small;
         t.in_use = self.pages.bytes.in_use.get();
-        t.retained = self.pages.bytes.retained.get();
+        t.retained = self.pages.bytes.retained();
         t.released = self.pages.bytes.released.get();
         t.stacks = self.pages.bytes.stacks.get();
         // SAFETY: taken above.

@@ -191,21 +191,31 @@ impl State {
         released
     }
 
-    /// Marks used pages as idle and retained.
-    fn give(&mut self, first: usize, pages: usize) {
+    /// Marks used pages as idle and retained: runs by their first page and how many.
+    fn give(&mut self, runs: &[(usize, usize)]) {
         let generation = self.scavenge.generation;
         let Some(t) = &mut self.tables else { return };
-        if let Some(clock) = self.clock {
-            t.stamp(first, pages, clock());
+        for (i, &(first, pages)) in runs.iter().enumerate() {
+            if let Some(clock) = self.clock {
+                t.stamp(first, pages, clock());
+            }
+            for (c, from, count) in parts(first, pages) {
+                debug_assert_eq!(t.chunk(c).used.count(from, count), count);
+                t.chunk(c).used.clear(from, count);
+                let d = t.density(c);
+                *d = d.free(count as u32, generation);
+            }
+            let last = first + pages - 1;
+            self.scavenge.freed(last);
+            // A chunk's summary can wait for the next run, if that is in the same one.
+            let chunk = |page: usize| page / CHUNK_PAGES;
+            let same = |&(next, more): &(usize, usize)| {
+                chunk(first) == chunk(next) && chunk(last) == chunk(next + more - 1)
+            };
+            if !runs.get(i + 1).is_some_and(same) {
+                t.summarise(first, pages);
+            }
         }
-        for (c, from, count) in parts(first, pages) {
-            debug_assert_eq!(t.chunk(c).used.count(from, count), count);
-            t.chunk(c).used.clear(from, count);
-            let d = t.density(c);
-            *d = d.free(count as u32, generation);
-        }
-        t.summarise(first, pages);
-        self.scavenge.freed(first + pages - 1);
     }
 
     /// The lowest run of `pages` idle pages at a multiple of `align` pages.
@@ -346,9 +356,6 @@ impl PageHeap {
         if released > 0 {
             self.bytes.released.sub(released * PAGE);
         }
-        if released < pages {
-            self.bytes.retained.sub((pages - released) * PAGE);
-        }
         self.bytes.in_use.add(pages * PAGE);
         Run {
             first,
@@ -359,11 +366,14 @@ impl PageHeap {
         }
     }
 
-    /// Takes a span's pages back; they are idle and retained then.
-    pub fn free(&self, first: usize, pages: usize) {
+    /// Takes spans' pages back, each by its first and how many; they are idle and retained then.
+    pub fn free(&self, spans: &[(usize, usize)]) {
+        if spans.is_empty() {
+            return;
+        }
+        let pages: usize = spans.iter().map(|&(_, pages)| pages).sum();
         self.bytes.in_use.sub(pages * PAGE);
-        self.bytes.retained.add(pages * PAGE);
-        self.state.lock().give(first, pages);
+        self.state.lock().give(spans);
     }
 
     /// Grows by whole chunks, at least `pages` in a row (Go: `mheap.grow`). New memory
@@ -424,6 +434,7 @@ impl PageHeap {
             let stacks = arena.address_of(first + PADDING);
             self.stacks
                 .store(core::ptr::with_exposed_provenance_mut(stacks), Relaxed);
+            self.bytes.grown.sub(STACK_PAGES * PAGE);
             self.bytes.released.sub(STACK_PAGES * PAGE);
             self.bytes.stacks.set((STACK_PAGES * PAGE) as u64);
         }
@@ -466,6 +477,7 @@ impl PageHeap {
                     + CHUNK_PAGES * size_of::<usize>()
                     + t.stamps.map_or(0, |_| CHUNK_PAGES * size_of::<u32>())),
         );
+        self.bytes.grown.add(pages * PAGE);
         self.bytes.released.add(pages * PAGE);
         debug_assert_eq!(pages * PAGE % CHUNK, 0);
         Ok(())

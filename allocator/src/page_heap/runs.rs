@@ -213,7 +213,6 @@ impl PageHeap {
             t.summarise(first, pages);
         }
         if done.is_ok() {
-            self.bytes.retained.sub(pages * PAGE);
             self.bytes.released.add(pages * PAGE);
         }
         done
