@@ -5,6 +5,7 @@
 
 use crate::clock;
 use crate::cycle::{self, Why};
+use crate::publish;
 use crate::runtime::{HEAP, RUNTIME};
 use crate::worker::Worker;
 use core::ffi::c_void;
@@ -58,13 +59,14 @@ pub unsafe fn fork_unlock() {
 pub fn forget_threads() {
     SWEEPER.forget();
     SCAVENGER.forget();
-    WANTED.store(false, Relaxed);
+    // The child is yet to be published.
+    WANTED.store(true, Relaxed);
 }
 
-/// Whether a thread waits to be started.
-static WANTED: AtomicBool = AtomicBool::new(false);
+/// Whether a thread waits to be started, or the process to be published, as it does at first.
+static WANTED: AtomicBool = AtomicBool::new(true);
 
-/// Starts the threads that were called for and do not run. Called where the calling thread holds
+/// Starts the threads that were called for and do not run, and publishes the process. Called where the calling thread holds
 /// no lock of the heap and no cache but its own: a thread's start may allocate. Costs a load
 /// where there is none to start.
 #[inline]
@@ -80,6 +82,9 @@ fn start_now() {
     if RUNTIME.process.load(Relaxed) == os::process_id() && WANTED.swap(false, Relaxed) {
         SWEEPER.start_if_wanted();
         SCAVENGER.start_if_wanted();
+        if !publish::begin_if_due() {
+            WANTED.store(true, Relaxed);
+        }
     }
 }
 

@@ -141,6 +141,11 @@ impl Collector {
         self.controller.goal(memory())
     }
 
+    /// What the pacer knows.
+    pub fn controller(&self) -> &Controller {
+        &self.controller
+    }
+
     /// Sets GOGC; returns the old one.
     pub fn set_gc_percent(&mut self, percent: i32) -> i32 {
         let old = self.controller.set_gc_percent(percent);

@@ -55,6 +55,8 @@ pub struct Options {
     pub forced_period_ns: u64,
     /// Frees take effect when a death log is flushed, not at a cycle.
     pub eager: bool,
+    /// Whether the process shows its counters.
+    pub publish: bool,
 }
 
 /// All knobs. The policy stands first, for it presets what later ones set.
@@ -229,7 +231,46 @@ pub const KNOBS: &[Knob] = &[
             )
         },
     },
+    Knob {
+        name: "GOHEAP_PUBLISH",
+        takes: "0 or 1",
+        default: "1",
+        does: "1 lets goheap's tools see and steer the process: a page in /dev/shm, and a thread that sleeps. 0: neither.",
+        go: "",
+        variable: c"GOHEAP_PUBLISH",
+        set: |o, v| set(&mut o.publish, flag(v)),
+    },
 ];
+
+impl Knob {
+    /// What a variable's text says for this knob, if that is something that it takes. For a setting of
+    /// `GODEBUG` the text is the whole list.
+    pub fn value_in<'a>(&self, text: &'a [u8]) -> Option<&'a [u8]> {
+        let value = self.written_in(text)?;
+        let mut scratch = Options::DEFAULT;
+        (self.set)(&mut scratch, value).then_some(value)
+    }
+
+    fn written_in<'a>(&self, text: &'a [u8]) -> Option<&'a [u8]> {
+        match self.name.split_once('=') {
+            Some((_, setting)) => last_setting(text, setting.as_bytes()),
+            None => Some(text).filter(|text| !text.is_empty()),
+        }
+    }
+}
+
+/// What the environment would make of one variable, if `name` is that of a knob and `value` what it takes.
+///
+/// # Errors
+/// What the knob takes; empty if there is none of this name.
+pub fn set_one(name: &str, value: &[u8]) -> Result<Options, &'static str> {
+    let knob = KNOBS.iter().find(|knob| knob.name == name).ok_or("")?;
+    let mut options = Options::DEFAULT;
+    match !value.is_empty() && (knob.set)(&mut options, value) {
+        true => Ok(options),
+        false => Err(knob.takes),
+    }
+}
 
 impl Options {
     /// What holds if the environment says nothing.
@@ -247,6 +288,7 @@ impl Options {
         scavenge_percent: 1.0,
         forced_period_ns: 120_000_000_000,
         eager: false,
+        publish: true,
     };
 
     /// What the environment says. Complains on standard error about values that it cannot take.
@@ -263,11 +305,9 @@ impl Options {
             let Some(text) = find(knob.variable) else {
                 continue;
             };
-            let value = match knob.name.split_once('=') {
-                Some((_, setting)) => last_setting(text, setting.as_bytes()),
-                None => Some(text).filter(|t| !t.is_empty()),
+            let Some(value) = knob.written_in(text) else {
+                continue;
             };
-            let Some(value) = value else { continue };
             if !(knob.set)(&mut options, value) {
                 let mut line = Line::new();
                 let shown =
@@ -355,118 +395,4 @@ fn bytes(text: &[u8]) -> Option<u64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(environment: &[(&str, &'static str)]) -> (Options, Vec<String>) {
-        let mut said = vec![];
-        let find = |name: &CStr| {
-            environment
-                .iter()
-                .find(|e| e.0.as_bytes() == name.to_bytes())
-                .map(|e| e.1.as_bytes())
-        };
-        let options = Options::from_lookup(find, |line| {
-            said.push(String::from_utf8(line.to_vec()).unwrap())
-        });
-        (options, said)
-    }
-
-    #[test]
-    fn gos_syntax_is_taken() {
-        let (o, said) = parse(&[
-            ("GOGC", "50"),
-            ("GOMEMLIMIT", "512MiB"),
-            ("GODEBUG", "gctrace=0,madvdontneed=0,foo=bar,gctrace=1"),
-        ]);
-        assert_eq!(said, [""; 0]);
-        assert_eq!(
-            (o.gc_percent, o.memory_limit, o.gctrace, o.madv_free),
-            (50, 512 << 20, true, true)
-        );
-        let (o, _) = parse(&[("GOGC", "off"), ("GOMEMLIMIT", "off")]);
-        assert_eq!((o.gc_percent, o.memory_limit), (-1, i64::MAX));
-        for (text, n) in [
-            ("7", 7),
-            ("7B", 7),
-            ("2KiB", 2 << 10),
-            ("3GiB", 3 << 30),
-            ("1TiB", 1 << 40),
-            ("0", 0),
-        ] {
-            assert_eq!(bytes(text.as_bytes()), Some(n));
-        }
-    }
-
-    #[test]
-    fn a_bad_value_is_named_and_the_default_holds() {
-        for (name, bad) in [
-            ("GOGC", "lots"),
-            ("GOGC", "-1"),
-            ("GOGC", "99999999999"),
-            ("GOMEMLIMIT", "2GB"),
-            ("GOMEMLIMIT", "1.5GiB"),
-            ("GOMEMLIMIT", "MiB"),
-            ("GOMEMLIMIT", "99999999TiB"),
-            ("GOMEMLIMIT", "-5"),
-            ("GODEBUG", "gctrace=yes"),
-            ("GOHEAP_RECLAIM", "never"),
-            ("GOHEAP_SCAVENGE_PERCENT", "NaN"),
-            ("GOHEAP_SCAVENGE_PERCENT", "0"),
-            ("GOHEAP_RETAIN_PERCENT", "10%"),
-            ("GOHEAP_FORCED_CYCLE_PERIOD", "2m"),
-            ("GOHEAP_POLICY", "go1.28"),
-            ("GOHEAP_POLICY", "go1.0"),
-            ("GOHEAP_POLICY", "1.3"),
-            ("GOHEAP_POLICY", "go1.03"),
-            ("GOHEAP_POLICY", "go1.3.1"),
-            ("GOHEAP_POLICY", "go1."),
-            ("GOHEAP_TIME_SCALE", "0"),
-            ("GOHEAP_TIME_SCALE", "fast"),
-        ] {
-            let (o, said) = parse(&[(name, bad)]);
-            assert_eq!(o, Options::DEFAULT, "{name}={bad}");
-            let value = bad.strip_prefix("gctrace=").unwrap_or(bad);
-            assert!(
-                said.len() == 1
-                    && said[0].contains(name)
-                    && said[0].contains(value)
-                    && said[0].contains("takes"),
-                "{said:?}"
-            );
-            assert!(said[0].ends_with('\n') && said[0].matches('\n').count() == 1);
-        }
-    }
-
-    #[test]
-    fn a_policy_presets_what_its_own_knobs_may_change() {
-        let (o, said) = parse(&[("GOHEAP_POLICY", "go1.3")]);
-        assert_eq!((o.go, o.least_heap, o.madv_free), (3, 0, false));
-        assert_eq!(said, [""; 0]);
-        let (o, _) = parse(&[("GOHEAP_POLICY", "go1.13")]);
-        assert_eq!((o.go, o.least_heap, o.madv_free), (13, 4 << 20, true));
-        let (o, _) = parse(&[
-            ("GOHEAP_POLICY", "go1.13"),
-            ("GODEBUG", "madvdontneed=1"),
-            ("GOHEAP_LEAST_HEAP", "1MiB"),
-        ]);
-        assert_eq!((o.go, o.least_heap, o.madv_free), (13, 1 << 20, false));
-    }
-
-    #[test]
-    fn an_empty_variable_says_nothing() {
-        assert_eq!(
-            parse(&[("GOGC", ""), ("GOMEMLIMIT", ""), ("GODEBUG", "")]),
-            (Options::DEFAULT, vec![])
-        );
-    }
-
-    #[test]
-    fn the_defaults_shown_are_the_defaults_that_hold() {
-        for knob in KNOBS {
-            let mut o = Options::DEFAULT;
-            assert!((knob.set)(&mut o, knob.default.as_bytes()), "{}", knob.name);
-            assert_eq!(o, Options::DEFAULT, "{}", knob.name);
-        }
-    }
-}
+mod tests;

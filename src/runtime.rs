@@ -8,6 +8,7 @@ use crate::background;
 use crate::clock;
 use crate::cycle::Collector;
 use crate::options::Options;
+use crate::publish;
 use crate::thread;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64};
@@ -146,6 +147,7 @@ impl Runtime {
             HEAP.pages().keep_ages(clock::now_ms);
         }
         background::configure(&policy, options.scavenge_percent);
+        publish::configure(options.publish);
         self.collector.lock().start(self, &options);
         self.state.store(RUNNING, Release);
         // May allocate, which works by now.
@@ -173,6 +175,7 @@ unsafe extern "C" fn after_fork_in_parent() {
 unsafe extern "C" fn after_fork_in_child() {
     RUNTIME.process.store(os::process_id(), Relaxed);
     background::forget_threads();
+    publish::after_fork_in_child();
     // SAFETY: this thread is the copy of the one that took them.
     unsafe { after_fork_in_parent() };
 }

@@ -1,33 +1,67 @@
 //! One reading of all counters (Go: `runtime.ReadMemStats`).
 
-use crate::cycle;
+use crate::cycle::{self, Collector};
 use crate::runtime::{HEAP, RUNTIME};
 use crate::{MemStats, thread};
+use core::sync::atomic::Ordering::Relaxed;
 use goheap_allocator::SizeClass;
 use goheap_allocator::heap::Totals;
 use goheap_allocator::os;
-use goheap_stats::ClassCounts;
+use goheap_stats::{CLASSES, ClassCounts, Snapshot};
 
 /// Reads the counters. Everything the calling thread did is in them; of other threads that allocate
 /// meanwhile, what they did by about now. As in Go, the calling thread's free slots go back to the
 /// central lists for it. Costs a few microseconds, and some more for each thread.
 pub fn read_mem_stats() -> MemStats {
-    read().0
+    read(|_| ()).0
 }
 
 /// The counters, and the counts of each of the 68 size classes (class 0: large objects), of one
 /// moment: [`MemStats::by_size`] has, as in Go, only the first 61.
-pub fn read_counts() -> (MemStats, [ClassCounts; 68]) {
-    let (stats, totals) = read();
-    let counts = core::array::from_fn(|i| ClassCounts {
+pub fn read_counts() -> (MemStats, [ClassCounts; CLASSES]) {
+    let (stats, totals, ()) = read(|_| ());
+    (stats, counts(&totals))
+}
+
+/// All that the process shows to those who look at it from outside.
+pub fn of_process() -> Snapshot {
+    let (stats, totals, mut snapshot) = read(aims);
+    let classes = counts(&totals);
+    snapshot.taken_ns = os::monotonic_ns();
+    snapshot.started_ns = RUNTIME.started_ns.load(Relaxed);
+    let resident = os::Resident::own();
+    snapshot.rss = resident.now;
+    snapshot.peak_rss = resident.peak;
+    snapshot.mapped_ready = cycle::mapped_ready();
+    snapshot.released_ever = HEAP.pages().released_ever.get();
+    snapshot.with(&stats, classes)
+}
+
+/// What the pacer and the scavenger know and aim at; all else is 0.
+fn aims(collector: &Collector) -> Snapshot {
+    let controller = collector.controller();
+    Snapshot {
+        heap_live: HEAP.live().get(),
+        heap_marked: controller.heap_marked(),
+        trigger: RUNTIME.trigger.load(Relaxed),
+        gc_percent: controller.gc_percent().into(),
+        memory_limit: controller.memory_limit(),
+        marking: u32::from(RUNTIME.mark_ends_at.load(Relaxed) != u64::MAX),
+        scavenge_goal: RUNTIME.goals.get().gc_percent,
+        ..Snapshot::zeroed()
+    }
+}
+
+fn counts(totals: &Totals) -> [ClassCounts; CLASSES] {
+    core::array::from_fn(|i| ClassCounts {
         size: SizeClass::from_index(i).bytes() as u32,
         mallocs: totals.classes[i].mallocs,
         frees: totals.classes[i].frees,
-    });
-    (stats, counts)
+    })
 }
 
-fn read() -> (MemStats, Totals) {
+/// The counters, and with them what `of_collector` says at the same moment.
+fn read<T>(of_collector: impl FnOnce(&Collector) -> T) -> (MemStats, Totals, T) {
     RUNTIME.start();
     if let Some(cache) = thread::cache() {
         // SAFETY: the calling thread's cache.
@@ -40,6 +74,7 @@ fn read() -> (MemStats, Totals) {
     let history = collector.history().clone();
     let next_gc = collector.goal();
     let t = HEAP.totals();
+    let shown = of_collector(&collector);
     drop(collector);
     let mallocs: u64 = t.classes.iter().map(|c| c.mallocs).sum();
     let frees: u64 = t.classes.iter().map(|c| c.frees).sum();
@@ -86,5 +121,5 @@ fn read() -> (MemStats, Totals) {
             by.frees = t.classes[i].frees;
         }
     }
-    (s, t)
+    (s, t, shown)
 }

@@ -63,6 +63,13 @@ pub enum Error {
         /// The program.
         program: PathBuf,
     },
+    /// A process cannot be looked at or steered. Reads `process 1 reason`.
+    Process {
+        /// Its number.
+        pid: u32,
+        /// What it is, does or lacks.
+        reason: String,
+    },
     /// What a replay printed, or a reference recorded, cannot be read.
     Figures {
         /// Whose figures.
@@ -101,6 +108,7 @@ impl Display for Error {
                     said => write!(f, ": {said}"),
                 }
             }
+            Self::Process { pid, reason } => write!(f, "goheap: process {pid} {reason}"),
             Self::NoLibrary {
                 file,
                 variable,

@@ -9,8 +9,10 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use goheap::options::KNOBS;
 
+mod amount;
 mod error;
 pub mod fidelity;
+pub mod observe;
 mod passed_on;
 mod picture;
 pub mod preload;
@@ -18,6 +20,8 @@ pub mod record;
 pub mod recorder;
 pub mod replay;
 pub mod shipped;
+pub mod stats;
+pub mod steer;
 pub mod story;
 pub mod trace;
 
@@ -41,6 +45,10 @@ struct Arguments {
 enum Command {
     Record(recorder::Options),
     Replay(replay::Options),
+    Stats(stats::Options),
+    Gc(steer::Gc),
+    Free(steer::Free),
+    Set(steer::Set),
 }
 
 /// Runs the program that the command line asks for. Errors go to stderr and
@@ -51,7 +59,11 @@ pub fn main() -> ExitCode {
     let done = match &arguments.command {
         Some(Command::Record(options)) => recorder::run(options),
         Some(Command::Replay(options)) => replay::run(options),
-        None => story::run(&arguments.story).map(|()| ExitCode::SUCCESS),
+        Some(Command::Stats(options)) => nothing_more(stats::run(options)),
+        Some(Command::Gc(options)) => nothing_more(steer::gc(options)),
+        Some(Command::Free(options)) => nothing_more(steer::free(options)),
+        Some(Command::Set(options)) => nothing_more(steer::set(options)),
+        None => nothing_more(story::run(&arguments.story)),
     };
     match done {
         Ok(code) => code,
@@ -60,6 +72,10 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn nothing_more(result: Result<(), Error>) -> Result<ExitCode, Error> {
+    result.map(|()| ExitCode::SUCCESS)
 }
 
 /// The knobs of the heap that this program and every other on goheap obeys, for `--help`.

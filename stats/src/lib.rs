@@ -1,5 +1,6 @@
 //! What goheap counts: Go's `MemStats`, the identities its figures keep, and
-//! the lines that Go prints about a cycle and about scavenging.
+//! the lines that Go prints about a cycle and about scavenging, and the page in which a
+//! running program shows its figures.
 //!
 //! Everything here is plain data and arithmetic over it: no clock, no global, no
 //! system call. What the allocator calls (filling in a [`MemStats`], [`audit()`],
@@ -8,8 +9,12 @@
 
 pub mod audit;
 mod mem_stats;
+pub mod shared_page;
+mod snapshot;
 mod trace_line;
 
 pub use audit::{CLASSES, ClassCounts, HeapCounts, Identity, Violation, audit, audit_with};
 pub use mem_stats::{BY_SIZE, BySize, MemStats, PAUSE_RING};
+pub use shared_page::SharedPage;
+pub use snapshot::Snapshot;
 pub use trace_line::{GcTrace, PhaseClock, PhaseCpu, ScavTrace};

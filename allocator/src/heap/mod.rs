@@ -174,9 +174,12 @@ impl<O: Os> Heap<O> {
 
     /// Releases up to `bytes` of idle pages; see [`PageHeap::scavenge`]. A refusal by the OS ends it early.
     pub fn scavenge(&self, bytes: usize, force: bool, stop: impl FnMut() -> bool) -> usize {
-        self.pages
+        let released = self
+            .pages
             .scavenge(&self.os, &self.arena, bytes, force, stop)
-            .unwrap_or_else(|(released, _)| released)
+            .unwrap_or_else(|(released, _)| released);
+        self.pages.released_ever.add(released);
+        released
     }
 
     /// Releases what has been idle for more than `idle_ms`; see [`PageHeap::release_aged`].

@@ -205,38 +205,48 @@ impl Futex {
 
     /// Sleeps while the word holds `value`, at the most `timeout`. May return early for no reason.
     pub fn wait(&self, value: u32, timeout: Option<Duration>) {
-        let t = timeout.map(|t| libc::timespec {
-            tv_sec: t.as_secs() as libc::time_t,
-            tv_nsec: t.subsec_nanos() as libc::c_long,
-        });
-        let t: *const libc::timespec = t.as_ref().map_or(core::ptr::null(), |t| t);
-        let saved = errno();
-        // SAFETY: the word and the time outlive the call.
-        unsafe {
-            libc::syscall(
-                libc::SYS_futex,
-                self.0.as_ptr(),
-                libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG,
-                value,
-                t,
-            );
-            *libc::__errno_location() = saved;
-        }
+        futex_wait(&self.0, value, timeout, libc::FUTEX_PRIVATE_FLAG);
     }
 
     /// Wakes up to `count` sleepers.
     pub fn wake(&self, count: i32) {
-        let saved = errno();
-        // SAFETY: the kernel only uses the word's address.
-        unsafe {
-            libc::syscall(
-                libc::SYS_futex,
-                self.0.as_ptr(),
-                libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG,
-                count,
-            );
-            *libc::__errno_location() = saved;
-        }
+        futex_wake(&self.0, count, libc::FUTEX_PRIVATE_FLAG);
+    }
+}
+
+/// Sleeps while `word` holds `value`; `private` says whether only this process uses the word.
+pub(super) fn futex_wait(word: &AtomicU32, value: u32, timeout: Option<Duration>, private: i32) {
+    let t = timeout.map(|t| libc::timespec {
+        tv_sec: t.as_secs() as libc::time_t,
+        tv_nsec: t.subsec_nanos() as libc::c_long,
+    });
+    let t: *const libc::timespec = t.as_ref().map_or(core::ptr::null(), |t| t);
+    let saved = errno();
+    // SAFETY: the word and the time outlive the call.
+    unsafe {
+        libc::syscall(
+            libc::SYS_futex,
+            word.as_ptr(),
+            libc::FUTEX_WAIT | private,
+            value,
+            t,
+        );
+        *libc::__errno_location() = saved;
+    }
+}
+
+/// Wakes up to `count` who sleep on `word`.
+pub(super) fn futex_wake(word: &AtomicU32, count: i32, private: i32) {
+    let saved = errno();
+    // SAFETY: the kernel only uses the word's address.
+    unsafe {
+        libc::syscall(
+            libc::SYS_futex,
+            word.as_ptr(),
+            libc::FUTEX_WAKE | private,
+            count,
+        );
+        *libc::__errno_location() = saved;
     }
 }
 

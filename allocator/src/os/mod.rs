@@ -18,6 +18,7 @@
 mod line;
 mod linux;
 mod process;
+mod shared;
 pub mod thread_words;
 
 pub use line::Line;
@@ -25,7 +26,12 @@ pub use linux::{
     Futex, Linux, monotonic_ns, process_cpu_ns, stderr_line, wall_clock_ns, yield_now,
 };
 pub use process::{
-    ThreadKey, at_fork, environment, keeping_errno, process_id, processors, set_errno, start_thread,
+    ThreadKey, at_exit, at_fork, environment, has_environment, keeping_errno, process_id,
+    processors, set_errno, start_thread,
+};
+pub use shared::{
+    ProcessId, Resident, for_some_names, process_exists, share, unlink, unshare, wait_shared,
+    wake_shared,
 };
 
 use core::fmt;

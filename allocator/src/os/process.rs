@@ -17,6 +17,15 @@ pub fn process_id() -> u32 {
     std::process::id()
 }
 
+/// Whether libc is set up: before, there is no environment.
+pub fn has_environment() -> bool {
+    unsafe extern "C" {
+        static environ: *const *const core::ffi::c_char;
+    }
+    // SAFETY: libc's variable, read as libc's own functions read it.
+    unsafe { !environ.is_null() }
+}
+
 /// Processors that this process may run on.
 pub fn processors() -> u32 {
     // SAFETY: the set is plain bits, and as long as said.
@@ -165,4 +174,10 @@ pub fn at_fork(
     }
     // SAFETY: the functions live as long as the program.
     unsafe { pthread_atfork(before, parent, child) };
+}
+
+/// Has this called when the process ends in order. May allocate.
+pub fn at_exit(what: extern "C" fn()) {
+    // SAFETY: the function lives as long as the program.
+    unsafe { libc::atexit(what) };
 }

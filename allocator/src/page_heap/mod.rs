@@ -63,6 +63,8 @@ pub struct PageHeap {
     pub released_in_background: Counter,
     /// The same, at allocation or by force.
     pub released_at_once: Counter,
+    /// Bytes released since the start, by whomever.
+    pub released_ever: Counter,
     /// Pages below this one were handed out before and may be dirty (Go: `zeroedBase`).
     touched: AtomicUsize,
     /// Where the stacks lie; null before the heap has any page.
@@ -248,6 +250,7 @@ impl PageHeap {
             bytes: PageCounters::new(),
             released_in_background: Counter::new(),
             released_at_once: Counter::new(),
+            released_ever: Counter::new(),
             touched: AtomicUsize::new(0),
             stacks: AtomicPtr::new(core::ptr::null_mut()),
             advice_free: AtomicBool::new(false),

@@ -17,6 +17,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::{Error, picture, shipped};
+pub use table::STYLE;
 use told::Told;
 
 /// What the story can be told otherwise.

@@ -16,7 +16,7 @@ pub const SHOWN: [Counter; 5] = [
 ];
 
 /// One rule, below the header.
-const STYLE: TableStyle =
+pub const STYLE: TableStyle =
     TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
 
 /// The trace's table.

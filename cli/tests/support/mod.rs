@@ -14,13 +14,18 @@ const KNOBS: [&str; 4] = ["GOGC", "GOMEMLIMIT", "GODEBUG", "GOHEAP_"];
 /// The program, with every knob at its default.
 pub fn goheap() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_goheap"));
+    without_knobs(&mut command);
+    command
+}
+
+/// Has a command leave out what the tests' own environment says of knobs.
+pub fn without_knobs(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         if KNOBS.iter().any(|knob| text.starts_with(knob)) {
             command.env_remove(&name);
         }
     }
-    command
 }
 
 /// A trace in a file, which goes when this does.

@@ -1,0 +1,161 @@
+//! A program's page, mapped; and asking for a snapshot or for something to be done.
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use goheap_stats::shared_page::{BYTES, Command, Identity, Life, Mismatch, VERSION};
+use goheap_stats::{SharedPage, Snapshot};
+use memmap2::MmapRaw;
+
+use super::facts;
+use crate::Error;
+
+/// How long a program may take to answer: it may have to collect a large heap on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How often it is looked at meanwhile whether the program is still there.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// A program's page. It stays readable when the program is gone and the file removed.
+pub struct Page {
+    file: File,
+    map: MmapRaw,
+    identity: Identity,
+}
+
+impl Page {
+    /// Opens a page; `Err` says why it is none, to follow "process 1 ".
+    pub fn open(path: &Path, identity: Identity) -> Result<Self, String> {
+        let refused = |error: std::io::Error| format!("cannot be looked at: {error}");
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+            .open(path)
+            .map_err(refused)?;
+        let meta = file.metadata().map_err(refused)?;
+        let owner = facts(identity.pid).map(|facts| facts.user);
+        if !meta.is_file() || owner.is_some_and(|owner| owner != 0 && owner != meta.uid()) {
+            return Err(format!(
+                "has a page that it has not made: {}",
+                path.display()
+            ));
+        }
+        if meta.len() != BYTES as u64 {
+            return Err(mismatch(None));
+        }
+        let map = MmapRaw::map_raw(&file).map_err(refused)?;
+        let page = Self {
+            file,
+            map,
+            identity,
+        };
+        match page.page().check() {
+            Ok(()) => Ok(page),
+            Err(Mismatch::NotAPage) => Err("is only just starting; try again".into()),
+            Err(Mismatch::Version(version)) => Err(mismatch(Some(version))),
+        }
+    }
+
+    fn page(&self) -> &SharedPage {
+        // SAFETY: mapped as long as `self` is, page-aligned, as long as the file was when it was
+        // mapped; all is atomics, for which all bits are values.
+        unsafe { &*self.map.as_mut_ptr().cast() }
+    }
+
+    /// The newest snapshot that is there; nobody is asked.
+    pub fn last(&self) -> Option<Snapshot> {
+        self.page().snapshot()
+    }
+
+    /// Where the program is in its life.
+    pub fn life(&self) -> Life {
+        self.page().life()
+    }
+
+    /// Whether whoever started the program waits for its last snapshot.
+    pub fn is_kept(&self) -> bool {
+        self.page().is_kept()
+    }
+
+    /// Has the program carry out a command, and take a snapshot after it.
+    ///
+    /// # Errors
+    /// The program has ended, does not answer, or does not know the command.
+    pub fn ask(&self, command: Command) -> Result<Snapshot, Error> {
+        let refuse = |reason: &str| Error::Process {
+            pid: self.identity.pid,
+            reason: reason.into(),
+        };
+        // One at a time; the system lets go of the lock of who dies.
+        self.file
+            .lock()
+            .map_err(Error::system("lock the program's page"))?;
+        let answer = self.converse(command);
+        // Closing the file would do it, too.
+        let _ = self.file.unlock();
+        answer.map_err(refuse)
+    }
+
+    fn converse(&self, command: Command) -> Result<Snapshot, &'static str> {
+        let page = self.page();
+        let request = page.ask(command);
+        wake(page.request());
+        let asked = Instant::now();
+        loop {
+            let answered = page.answered().load(Relaxed);
+            if page.has_answered(request) {
+                break;
+            }
+            self.may_still_answer(asked.elapsed())?;
+            sleep(page.answered(), answered);
+        }
+        if !page.was_understood() {
+            return Err("does not know this command: its goheap is of another version");
+        }
+        page.snapshot().ok_or("has answered nothing")
+    }
+
+    fn may_still_answer(&self, waited: Duration) -> Result<(), &'static str> {
+        let alive = facts(self.identity.pid).filter(|f| f.started == self.identity.started);
+        match alive {
+            None => Err("has ended"),
+            Some(facts) if facts.state == 'T' && waited > LOOK * 5 => {
+                Err("is stopped, so it cannot answer; let it go on (SIGCONT) and try again")
+            }
+            Some(_) if waited > PATIENCE => Err("does not answer"),
+            Some(_) => Ok(()),
+        }
+    }
+}
+
+fn mismatch(version: Option<u32>) -> String {
+    let theirs = version.map_or("another".into(), |version| version.to_string());
+    format!("shows itself in a layout of version {theirs}; this program knows version {VERSION}")
+}
+
+/// Sleeps while the word holds `value`, not for long.
+fn sleep(word: &AtomicU32, value: u32) {
+    let time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: LOOK.subsec_nanos().into(),
+    };
+    // SAFETY: the word and the time outlive the call.
+    unsafe {
+        libc::syscall(
+            libc::SYS_futex,
+            word.as_ptr(),
+            libc::FUTEX_WAIT,
+            value,
+            &time,
+        )
+    };
+}
+
+fn wake(word: &AtomicU32) {
+    // SAFETY: the kernel only uses the word's address.
+    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, i32::MAX) };
+}

@@ -1,0 +1,70 @@
+//! What `/proc` says of a process.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use procfs::process::{MMapPath, Process};
+
+/// A process at one moment.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// Its number.
+    pub pid: u32,
+    /// The program's name, cut to 15 bytes by the kernel.
+    pub name: String,
+    /// When it started, in ticks since the machine did.
+    pub started: u64,
+    /// Whose it is.
+    pub user: u32,
+    /// Its resident set in bytes.
+    pub rss: u64,
+    /// The kernel's letter for its state: `T` is stopped, `Z` has ended.
+    pub state: char,
+}
+
+/// What is known of a process; `None` if there is none of this number.
+pub fn facts(pid: u32) -> Option<Facts> {
+    let process = Process::new(i32::try_from(pid).ok()?).ok()?;
+    let stat = process.stat().ok()?;
+    let status = process.status().ok()?;
+    Some(Facts {
+        pid,
+        name: stat.comm,
+        started: stat.starttime,
+        user: status.euid,
+        rss: stat.rss.saturating_mul(procfs::page_size()),
+        state: stat.state,
+    })
+    .filter(|facts| facts.state != 'Z')
+}
+
+/// The inode of the PID namespace that this program is in.
+pub fn namespace() -> Option<u64> {
+    Some(fs::metadata("/proc/self/ns/pid").ok()?.ino())
+}
+
+/// Whether this program's user may look at that process: it is the same user, or root.
+pub fn allowed(facts: &Facts) -> Result<(), String> {
+    // SAFETY: no arguments, no memory.
+    let own = unsafe { libc::geteuid() };
+    if own == 0 || own == facts.user {
+        return Ok(());
+    }
+    Err(format!(
+        "({}) belongs to another user (uid {}): only that user and root may look at it",
+        facts.name, facts.user
+    ))
+}
+
+/// Whether the process has that file mapped; `None` if the system does not say.
+pub fn maps(pid: u32, file: &Path) -> Option<bool> {
+    let maps = Process::new(i32::try_from(pid).ok()?).ok()?.maps().ok()?;
+    let mut paths = maps.iter().map(|map| &map.pathname);
+    Some(paths.any(|mapped| matches!(mapped, MMapPath::Path(path) if path == file)))
+}
+
+/// The environment that the process was started with.
+pub fn environment(pid: u32) -> Option<Vec<u8>> {
+    fs::read(format!("/proc/{pid}/environ")).ok()
+}

@@ -1,0 +1,115 @@
+//! What the environment may say, and what it cannot mean.
+
+use super::*;
+
+fn parse(environment: &[(&str, &'static str)]) -> (Options, Vec<String>) {
+    let mut said = vec![];
+    let find = |name: &CStr| {
+        environment
+            .iter()
+            .find(|e| e.0.as_bytes() == name.to_bytes())
+            .map(|e| e.1.as_bytes())
+    };
+    let options = Options::from_lookup(find, |line| {
+        said.push(String::from_utf8(line.to_vec()).unwrap())
+    });
+    (options, said)
+}
+
+#[test]
+fn gos_syntax_is_taken() {
+    let (o, said) = parse(&[
+        ("GOGC", "50"),
+        ("GOMEMLIMIT", "512MiB"),
+        ("GODEBUG", "gctrace=0,madvdontneed=0,foo=bar,gctrace=1"),
+    ]);
+    assert_eq!(said, [""; 0]);
+    assert_eq!(
+        (o.gc_percent, o.memory_limit, o.gctrace, o.madv_free),
+        (50, 512 << 20, true, true)
+    );
+    let (o, _) = parse(&[("GOGC", "off"), ("GOMEMLIMIT", "off")]);
+    assert_eq!((o.gc_percent, o.memory_limit), (-1, i64::MAX));
+    for (text, n) in [
+        ("7", 7),
+        ("7B", 7),
+        ("2KiB", 2 << 10),
+        ("3GiB", 3 << 30),
+        ("1TiB", 1 << 40),
+        ("0", 0),
+    ] {
+        assert_eq!(bytes(text.as_bytes()), Some(n));
+    }
+}
+
+#[test]
+fn a_bad_value_is_named_and_the_default_holds() {
+    for (name, bad) in [
+        ("GOGC", "lots"),
+        ("GOGC", "-1"),
+        ("GOGC", "99999999999"),
+        ("GOMEMLIMIT", "2GB"),
+        ("GOMEMLIMIT", "1.5GiB"),
+        ("GOMEMLIMIT", "MiB"),
+        ("GOMEMLIMIT", "99999999TiB"),
+        ("GOMEMLIMIT", "-5"),
+        ("GODEBUG", "gctrace=yes"),
+        ("GOHEAP_RECLAIM", "never"),
+        ("GOHEAP_SCAVENGE_PERCENT", "NaN"),
+        ("GOHEAP_SCAVENGE_PERCENT", "0"),
+        ("GOHEAP_RETAIN_PERCENT", "10%"),
+        ("GOHEAP_FORCED_CYCLE_PERIOD", "2m"),
+        ("GOHEAP_POLICY", "go1.28"),
+        ("GOHEAP_POLICY", "go1.0"),
+        ("GOHEAP_POLICY", "1.3"),
+        ("GOHEAP_POLICY", "go1.03"),
+        ("GOHEAP_POLICY", "go1.3.1"),
+        ("GOHEAP_POLICY", "go1."),
+        ("GOHEAP_TIME_SCALE", "0"),
+        ("GOHEAP_TIME_SCALE", "fast"),
+    ] {
+        let (o, said) = parse(&[(name, bad)]);
+        assert_eq!(o, Options::DEFAULT, "{name}={bad}");
+        let value = bad.strip_prefix("gctrace=").unwrap_or(bad);
+        assert!(
+            said.len() == 1
+                && said[0].contains(name)
+                && said[0].contains(value)
+                && said[0].contains("takes"),
+            "{said:?}"
+        );
+        assert!(said[0].ends_with('\n') && said[0].matches('\n').count() == 1);
+    }
+}
+
+#[test]
+fn a_policy_presets_what_its_own_knobs_may_change() {
+    let (o, said) = parse(&[("GOHEAP_POLICY", "go1.3")]);
+    assert_eq!((o.go, o.least_heap, o.madv_free), (3, 0, false));
+    assert_eq!(said, [""; 0]);
+    let (o, _) = parse(&[("GOHEAP_POLICY", "go1.13")]);
+    assert_eq!((o.go, o.least_heap, o.madv_free), (13, 4 << 20, true));
+    let (o, _) = parse(&[
+        ("GOHEAP_POLICY", "go1.13"),
+        ("GODEBUG", "madvdontneed=1"),
+        ("GOHEAP_LEAST_HEAP", "1MiB"),
+    ]);
+    assert_eq!((o.go, o.least_heap, o.madv_free), (13, 1 << 20, false));
+}
+
+#[test]
+fn an_empty_variable_says_nothing() {
+    assert_eq!(
+        parse(&[("GOGC", ""), ("GOMEMLIMIT", ""), ("GODEBUG", "")]),
+        (Options::DEFAULT, vec![])
+    );
+}
+
+#[test]
+fn the_defaults_shown_are_the_defaults_that_hold() {
+    for knob in KNOBS {
+        let mut o = Options::DEFAULT;
+        assert!((knob.set)(&mut o, knob.default.as_bytes()), "{}", knob.name);
+        assert_eq!(o, Options::DEFAULT, "{}", knob.name);
+    }
+}

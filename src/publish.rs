@@ -1,0 +1,244 @@
+//! Shows the process's counters to whoever may look, and takes commands from there
+//! ([`goheap_stats::shared_page`] says how).
+//!
+//! The page is made, and the thread that answers is started, on the first allocation that goes beyond
+//! a thread's cache and finds libc set up; in the child of a `fork`, on the first such one there. From then on the thread
+//! sleeps in the kernel until somebody asks. It has no cache, so reading the counters moves nobody's
+//! slots. Where the system refuses any of it, the process just is not seen.
+//!
+//! A process that ends in order removes its page. Was the page prepared by who started the process,
+//! it stays, with a last snapshot in it: the thread takes that, not the thread that exits, which may have been
+//! interrupted while it held a lock.
+
+use crate::runtime::RUNTIME;
+use crate::{control, snapshot};
+use core::ffi::{CStr, c_void};
+use core::fmt::Write;
+use core::ptr::{NonNull, null_mut};
+use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8};
+use core::time::Duration;
+use goheap_allocator::SizeClass;
+use goheap_allocator::os::{self, Line, ProcessId};
+use goheap_stats::SharedPage;
+use goheap_stats::shared_page::{BYTES, Command, FOLDER, Identity, Life};
+
+/// To be published, once libc is set up.
+const NEW: u8 = 0;
+/// The child of a `fork`, to be published.
+const FORKED: u8 = 1;
+/// Published, or refused by the system.
+const SETTLED: u8 = 2;
+/// Not to be published.
+const OFF: u8 = 3;
+
+static STATE: AtomicU8 = AtomicU8::new(NEW);
+static PAGE: AtomicPtr<SharedPage> = AtomicPtr::new(null_mut());
+static WATCHES_EXIT: AtomicBool = AtomicBool::new(false);
+
+/// How long a process that ends waits for its last snapshot: for good if locks are held, and else
+/// as long as it takes.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Sets whether the process is to be seen.
+pub fn configure(publish: bool) {
+    if !publish {
+        STATE.store(OFF, Relaxed);
+    }
+}
+
+/// Publishes the process if that is yet to be done; `false` if it is too early. To be called where
+/// the calling thread holds no lock: starting a thread may allocate.
+pub fn begin_if_due() -> bool {
+    let state = STATE.load(Relaxed);
+    if state > FORKED {
+        return true;
+    }
+    if state == NEW && !os::has_environment() {
+        return false;
+    }
+    let won = STATE.compare_exchange(state, SETTLED, AcqRel, Relaxed);
+    if won.is_ok() {
+        os::keeping_errno(|| {
+            if let Some((path, page)) = open() {
+                publish(&path, page);
+            }
+        });
+    }
+    true
+}
+
+/// The path of the calling process's page, and the page.
+fn open() -> Option<(Path, &'static SharedPage)> {
+    let path = Path::of(ProcessId::own()?)?;
+    let page = os::share(path.text()?, BYTES)?;
+    // SAFETY: mapped, and as long as a page of atomics, for which all bits are values.
+    Some((path, unsafe { page.cast().as_ref() }))
+}
+
+fn publish(path: &Path, page: &'static SharedPage) {
+    page.begin(owner(), |class| SizeClass::from_index(class).bytes() as u32);
+    // Release: pairs with Acquire in `page`.
+    PAGE.store(core::ptr::from_ref(page).cast_mut(), Release);
+    // SAFETY: no stack is given.
+    let started = unsafe { os::start_thread(c"goheap-publish", None, answer) };
+    if !started {
+        forget_page();
+        path.remove();
+        return;
+    }
+    if !WATCHES_EXIT.swap(true, Relaxed) {
+        os::at_exit(at_exit);
+    }
+}
+
+/// Tells this heap from others in the process: the library's, say, under a program that has one, too.
+fn owner() -> u64 {
+    (&raw const STATE).addr() as u64
+}
+
+fn page() -> Option<&'static SharedPage> {
+    // Acquire: pairs with Release in `publish`.
+    // SAFETY: null, or a page that is unmapped only where no thread uses it.
+    unsafe { PAGE.load(Acquire).as_ref() }
+}
+
+/// Unmaps the page, which no other thread uses.
+fn forget_page() {
+    if let Some(page) = NonNull::new(PAGE.swap(null_mut(), AcqRel)) {
+        // SAFETY: `share` returned it; the caller knows that nobody uses it.
+        unsafe { os::unshare(page.cast(), BYTES) };
+    }
+}
+
+/// In the child of a `fork`, whose page is the parent's, and where the thread does not exist.
+pub fn after_fork_in_child() {
+    forget_page();
+    if STATE.load(Relaxed) == SETTLED {
+        STATE.store(FORKED, Relaxed);
+    }
+}
+
+/// Carries out what is asked for, as long as the page is this heap's.
+extern "C" fn answer(_: *mut c_void) -> *mut c_void {
+    let Some(page) = page() else {
+        return null_mut();
+    };
+    remove_stale();
+    while page.is_owned_by(owner()) {
+        let Some((request, command)) = page.asked() else {
+            let answered = page.answered().load(Relaxed);
+            os::wait_shared(page.request(), answered, None);
+            continue;
+        };
+        if let Some(command) = command {
+            carry_out(command);
+        }
+        page.publish(&snapshot::of_process(), page.life() == Life::Ending);
+        page.answer(request, command.is_some());
+        os::wake_shared(page.answered());
+    }
+    null_mut()
+}
+
+/// Removes pages of processes that are gone without having done so: the children that a server forks
+/// and kills would otherwise leave more and more. Looks at the newest few dozen.
+fn remove_stale() {
+    let Some(own) = ProcessId::own() else { return };
+    os::for_some_names(FOLDER, |name| {
+        if let Some(other) = Identity::from_name(name)
+            && other.namespace == own.namespace
+            && !os::process_exists(other.pid)
+            && let Some(path) = Path::to(other)
+        {
+            path.remove();
+        }
+    });
+}
+
+fn carry_out(command: Command) {
+    match command {
+        Command::Look => {}
+        Command::Gc => control::gc(),
+        Command::FreeOsMemory => control::free_os_memory(),
+        Command::Set {
+            gc_percent,
+            memory_limit,
+        } => {
+            gc_percent.map(control::set_gc_percent);
+            memory_limit.map(control::set_memory_limit);
+        }
+    }
+}
+
+extern "C" fn at_exit() {
+    let Some(page) = page() else { return };
+    // A child of `vfork` has all this, but it is its parent's.
+    if RUNTIME.process.load(Relaxed) != os::process_id() {
+        return;
+    }
+    if !page.is_kept() {
+        if let Some(path) = ProcessId::own().and_then(Path::of) {
+            path.remove();
+        }
+        return;
+    }
+    if page.life() != Life::Running {
+        // Another heap of this process saw to it.
+        return;
+    }
+    os::wake_shared(page.end());
+    let until = os::monotonic_ns().saturating_add(PATIENCE.as_nanos() as u64);
+    loop {
+        let answered = page.answered().load(Relaxed);
+        let left = until.saturating_sub(os::monotonic_ns());
+        if page.life() == Life::Ended || left == 0 {
+            return;
+        }
+        os::wait_shared(page.answered(), answered, Some(Duration::from_nanos(left)));
+    }
+}
+
+/// Prepares the page of the calling process for the program that it is about to become by `exec`: that
+/// one will leave its last snapshot there, and the file for its parent to remove. Returns whether it could. Allocates
+/// nothing and takes no lock, so it may be called between `fork` and `exec`.
+pub fn prepare_for_exec() -> bool {
+    match open() {
+        Some((_, page)) => {
+            page.prepare();
+            true
+        }
+        None => false,
+    }
+}
+
+/// A page's path, made without allocating.
+struct Path(Line);
+
+impl Path {
+    fn of(process: ProcessId) -> Option<Self> {
+        Self::to(Identity {
+            namespace: process.namespace,
+            pid: process.pid,
+            started: process.started,
+        })
+    }
+
+    fn to(identity: Identity) -> Option<Self> {
+        let mut line = Line::new();
+        write!(line, "{}/", FOLDER.to_str().ok()?).ok()?;
+        identity.write_name(&mut line).ok()?;
+        line.write_char('\0').ok()?;
+        Some(Self(line))
+    }
+
+    fn text(&self) -> Option<&CStr> {
+        CStr::from_bytes_with_nul(self.0.text()).ok()
+    }
+
+    fn remove(&self) {
+        if let Some(path) = self.text() {
+            os::unlink(path);
+        }
+    }
+}
