@@ -52,7 +52,15 @@ unsafe impl GlobalAlloc for GoHeap {
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         match SizeClass::fitting(layout.size(), layout.align()) {
-            Some(class) => slow::alloc_zeroed(class, layout.size()),
+            Some(class) => {
+                if let Some(cache) = thread::cache() {
+                    // SAFETY: the calling thread's cache; the class was chosen for this size.
+                    if let Some(at) = unsafe { cache.alloc_zeroed(class, layout.size()) } {
+                        return at.as_ptr();
+                    }
+                }
+                slow::alloc_zeroed(class, layout.size())
+            }
             None => slow::alloc_large(layout.size(), layout.align(), true),
         }
     }

@@ -25,6 +25,14 @@ pub fn from_cache(bytes: usize) -> Option<NonNull<u8>> {
     unsafe { thread::cache()?.alloc(class) }
 }
 
+/// The same, of zeroes.
+#[inline(always)]
+pub fn zeroed_from_cache(bytes: usize) -> Option<NonNull<u8>> {
+    let class = SizeClass::fitting(bytes, ALIGN)?;
+    // SAFETY: the calling thread's cache; the class was chosen for this size.
+    unsafe { thread::cache()?.alloc_zeroed(class, bytes) }
+}
+
 /// A block of `bytes` at a multiple of `align`, a power of two; `zeroed` says what it must hold.
 /// Null if the system refuses memory.
 pub fn allocate(bytes: usize, align: usize, zeroed: bool) -> *mut u8 {

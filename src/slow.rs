@@ -87,6 +87,7 @@ pub fn alloc_large(bytes: usize, align: usize, zeroed: bool) -> *mut u8 {
 }
 
 /// Allocates a slot of `class` and zeroes the first `bytes` of it, unless it was never used.
+#[cold]
 pub fn alloc_zeroed(class: SizeClass, bytes: usize) -> *mut u8 {
     let Some(access) = thread::access() else {
         return null_mut();

@@ -132,6 +132,22 @@ impl Cache {
         Some(unsafe { NonNull::new_unchecked(core::ptr::with_exposed_provenance_mut(at)) })
     }
 
+    /// [Takes](Cache::alloc) a slot and zeroes the first `bytes` of it, unless it was never used.
+    ///
+    /// # Safety
+    /// The calling thread owns this cache; a slot of `class` has so many bytes.
+    #[inline(always)]
+    pub unsafe fn alloc_zeroed(&self, class: SizeClass, bytes: usize) -> Option<NonNull<u8>> {
+        // SAFETY: the caller's contract.
+        unsafe {
+            let at = self.alloc(class)?;
+            if self.is_dirty(class) {
+                at.write_bytes(0, bytes);
+            }
+            Some(at)
+        }
+    }
+
     /// Writes a death down. `true`: the log is full now and must be flushed.
     ///
     /// # Safety

@@ -38,9 +38,12 @@ pub unsafe extern "C" fn free(at: *mut c_void) {
 /// C's `calloc`; a product that overflows is refused.
 #[unsafe(no_mangle)]
 pub extern "C" fn calloc(count: size_t, bytes: size_t) -> *mut c_void {
-    match count.checked_mul(bytes) {
-        Some(all) => allocate(all, ALIGN, true),
-        None => no_memory(),
+    let Some(all) = count.checked_mul(bytes) else {
+        return no_memory();
+    };
+    match malloc::zeroed_from_cache(all) {
+        Some(at) => at.as_ptr().cast(),
+        None => allocate(all, ALIGN, true),
     }
 }
 
