@@ -49,6 +49,10 @@ enum Command {
     Gc(steer::Gc),
     Free(steer::Free),
     Set(steer::Set),
+    Story(story::Choice),
+    /// The program that `story --policies` watches.
+    #[command(hide = true)]
+    Burst,
 }
 
 /// Runs the program that the command line asks for. Errors go to stderr and
@@ -63,6 +67,8 @@ pub fn main() -> ExitCode {
         Some(Command::Gc(options)) => nothing_more(steer::gc(options)),
         Some(Command::Free(options)) => nothing_more(steer::free(options)),
         Some(Command::Set(options)) => nothing_more(steer::set(options)),
+        Some(Command::Story(choice)) => nothing_more(story::tell(choice)),
+        Some(Command::Burst) => nothing_more(story::policies::burst::run()),
         None => nothing_more(story::run(&arguments.story)),
     };
     match done {

@@ -143,3 +143,36 @@ fn a_chart_that_cannot_be_written_is_an_error() {
     );
     assert_eq!(text(&output.stdout), "", "it is said before the traces run");
 }
+
+#[test]
+fn the_policies_are_told_in_a_table_sentences_and_a_picture() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = tell(folder.path(), &["story", "--policies"]);
+    let stderr = text(&output.stderr);
+    assert!(output.status.success(), "{}: {stderr}", output.status);
+    assert_eq!(stderr, "", "progress is shown on a terminal only");
+    let story = text(&output.stdout);
+    let (before, chart) = story.trim_end().rsplit_once('\n').expect("a last line");
+    assert_eq!(chart, "Chart: goheap-policies.svg");
+    let svg = fs::read_to_string(folder.path().join("goheap-policies.svg")).unwrap();
+    let contents = contents_of(&svg);
+    let groups = [
+        "go1.1 – go1.3",
+        "go1.4",
+        "go1.12",
+        "go1.13",
+        "go1.22 – go1.27",
+    ];
+    for name in groups {
+        assert!(contents.contains(&name), "no panel of {name}");
+        let lines = before.lines().filter(|line| line.trim().starts_with(name));
+        assert!(
+            lines.count() >= 2,
+            "no row or no sentence of {name}:\n{before}"
+        );
+    }
+    for odd in ["NaN", "inf ", " 0 %"] {
+        assert!(!before.contains(odd), "{odd} in\n{before}");
+    }
+    assert_eq!(before.matches("MADV_FREE").count(), 3, "{before}");
+}

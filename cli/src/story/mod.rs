@@ -6,6 +6,7 @@
 
 mod chart;
 mod live;
+pub mod policies;
 mod table;
 mod told;
 mod words;
@@ -26,6 +27,29 @@ pub struct Options {
     /// Where to write the story's chart.
     #[arg(long, value_name = "FILE", default_value = "goheap-story.svg")]
     out: PathBuf,
+}
+
+/// Tells the story, as without a command, or that of Go's policies through the versions.
+#[derive(clap::Args)]
+pub struct Choice {
+    /// Watch one burst and a rest under the policy of each version of Go instead.
+    #[arg(long)]
+    policies: bool,
+    /// Where to write the chart [default: goheap-story.svg, or goheap-policies.svg].
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+/// Tells which of the two stories is asked for.
+pub fn tell(options: &Choice) -> Result<(), Error> {
+    let named = |default: &str| options.out.clone().unwrap_or_else(|| default.into());
+    if options.policies {
+        policies::run(&named("goheap-policies.svg"))
+    } else {
+        run(&Options {
+            out: named("goheap-story.svg"),
+        })
+    }
 }
 
 /// Runs the traces, then shows them.
