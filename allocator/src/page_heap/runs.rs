@@ -218,3 +218,128 @@ impl PageHeap {
         done
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::meta::Meta;
+    use crate::os::Linux;
+    use core::cell::Cell;
+
+    thread_local! {
+        static NOW: Cell<u32> = const { Cell::new(0) };
+    }
+
+    /// A page heap with ages, and a clock that stands still unless told.
+    struct Aged {
+        pages: PageHeap,
+        arena: Arena,
+        meta: Meta,
+    }
+
+    impl Aged {
+        fn new() -> Self {
+            let pages = PageHeap::new();
+            pages.keep_ages(|| NOW.get());
+            Self {
+                pages,
+                arena: Arena::new(),
+                meta: Meta::new(),
+            }
+        }
+
+        fn take(&self, pages: usize) -> usize {
+            let (os, meta, arena) = (&Linux, &self.meta, &self.arena);
+            let run = self.pages.alloc(os, meta, arena, None, pages, 1);
+            run.expect("there is memory").first
+        }
+
+        fn free_at(&self, now: u32, first: usize, pages: usize) {
+            NOW.set(now);
+            self.pages.free(&[(first, pages)]);
+        }
+
+        /// Pages released at that time for having been idle for more than 10 ms.
+        fn pass_at(&self, now: u32) -> usize {
+            NOW.set(now);
+            let released = self.pages.release_aged(&Linux, &self.arena, 10);
+            released.expect("the system takes memory back") / PAGE
+        }
+    }
+
+    #[test]
+    fn a_run_goes_back_when_it_has_been_idle_for_longer_than_that() {
+        let heap = Aged::new();
+        let [a, _b, c] = [heap.take(7), heap.take(1), heap.take(9)];
+        heap.free_at(100, a, 7);
+        heap.free_at(105, c, 9);
+        assert_eq!(heap.pass_at(110), 0);
+        assert_eq!(heap.pass_at(111), 7);
+        assert_eq!(heap.pass_at(111), 0, "it is back already");
+        assert_eq!(heap.pass_at(116), 9);
+    }
+
+    #[test]
+    fn what_is_freed_beside_an_idle_run_makes_it_young_again() {
+        let heap = Aged::new();
+        let [a, b] = [heap.take(5), heap.take(5)];
+        heap.free_at(100, a, 5);
+        heap.free_at(109, b, 5);
+        assert_eq!(heap.pass_at(115), 0);
+        assert_eq!(heap.pass_at(120), 10);
+    }
+
+    #[test]
+    fn what_is_left_of_a_run_keeps_its_age() {
+        let heap = Aged::new();
+        let (a, _end) = (heap.take(20), heap.take(1));
+        heap.free_at(100, a, 20);
+        assert_eq!(heap.take(8), a);
+        assert_eq!(heap.pass_at(111), 12);
+    }
+
+    #[test]
+    fn a_run_over_several_chunks_is_one() {
+        let heap = Aged::new();
+        let (a, _end) = (heap.take(3 * CHUNK_PAGES), heap.take(1));
+        heap.free_at(100, a, 3 * CHUNK_PAGES);
+        assert_eq!(heap.pass_at(200), 3 * CHUNK_PAGES);
+        let released = heap.pages.bytes.released.get();
+        assert!(released >= (3 * CHUNK_PAGES * PAGE) as u64);
+        assert_eq!(heap.take(3 * CHUNK_PAGES), a, "and can be had again");
+    }
+
+    #[test]
+    fn the_largest_runs_go_first_and_whole() {
+        let heap = Aged::new();
+        let sizes = [10, 1, 40, 1, 25, 1];
+        let at = sizes.map(|pages| heap.take(pages));
+        for i in [0, 2, 4] {
+            heap.free_at(0, at[i], sizes[i]);
+        }
+        let release = |pages: usize| {
+            let done = heap
+                .pages
+                .release_largest(&Linux, &heap.arena, pages * PAGE);
+            done.expect("the system takes memory back") / PAGE
+        };
+        assert_eq!(release(1), 40);
+        assert_eq!(release(26), 35);
+        assert_eq!(release(1), 0);
+    }
+
+    #[test]
+    fn idle_huge_pages_are_counted_whole() {
+        let heap = Aged::new();
+        let (a, _end) = (heap.take(4 * CHUNK_PAGES), heap.take(1));
+        heap.free_at(0, a, 4 * CHUNK_PAGES);
+        let (bytes, huge) = heap.pages.idle_huge();
+        if huge == 0 {
+            assert_eq!(bytes, 0);
+            return;
+        }
+        let all = 4 * CHUNK_PAGES * PAGE;
+        assert_eq!(bytes % huge, 0);
+        assert!(bytes <= all && bytes + 2 * huge > all, "{bytes} {huge}");
+    }
+}
