@@ -138,7 +138,7 @@ impl Collector {
 
     /// The heap size at which the cycle to come should be over, in bytes.
     pub fn goal(&self) -> u64 {
-        self.controller.goal(memory())
+        self.controller.goal(self.memory())
     }
 
     /// What the pacer knows.
@@ -164,6 +164,21 @@ impl Collector {
             self.commit();
         }
         old
+    }
+
+    /// What a memory limit's goal depends on. Without a limit nothing does, and the one figure that
+    /// takes a look at each thread's cache is left out.
+    fn memory(&self) -> Memory {
+        let limited = self.controller.memory_limit() != i64::MAX;
+        Memory {
+            heap_free: HEAP.pages().bytes.retained(),
+            heap_alloc: if limited {
+                HEAP.allocated().kept_bytes()
+            } else {
+                0
+            },
+            mapped_ready: mapped_ready(),
+        }
     }
 
     /// When the background thread has something to do.
@@ -199,7 +214,7 @@ impl Collector {
             if self.limiter.needs_update(now) {
                 self.feed_limiter(now, false);
             }
-            let due = HEAP.live().get() >= self.controller.trigger(memory()).trigger;
+            let due = HEAP.live().get() >= self.controller.trigger(self.memory()).trigger;
             if due && HEAP.progress().is_done() {
                 self.begin(now, false, bytes);
                 if !self.controller.rules().concurrent() {
@@ -221,7 +236,7 @@ impl Collector {
             / now_allocated.kept_bytes().max(1) as f64;
         let window = Window::of_mark(&MarkInputs {
             heap_live: live,
-            goal: self.controller.goal(memory()),
+            goal: self.controller.goal(self.memory()),
             objects: now_allocated.kept_objects().saturating_sub(dead.objects),
             // How many spans hold only what is dead is not known before the sweep.
             spans: (HEAP.spans() as f64 * kept) as u64,
@@ -263,8 +278,8 @@ impl Collector {
         let live = HEAP.live().get();
         let marked = HEAP.allocated().kept_bytes().saturating_sub(mark.dead);
         let work = CycleWork::modelled(live);
-        let goal = self.controller.goal(memory());
-        self.controller.end_cycle(memory(), work);
+        let goal = self.controller.goal(self.memory());
+        self.controller.end_cycle(self.memory(), work);
         self.controller.reset_live(marked, work.scan_work);
         HEAP.live().set(marked);
         runtime.sweep_ended.store(false, Relaxed);
@@ -303,7 +318,7 @@ impl Collector {
     }
 
     fn publish(&mut self, runtime: &Runtime, sweep_done: bool) {
-        let memory = memory();
+        let memory = self.memory();
         let due = self.controller.trigger(memory);
         let limit = self.controller.memory_limit();
         runtime.memory_limit.store(limit, Relaxed);
@@ -391,15 +406,6 @@ pub fn gc_cpu_fraction(now_ns: u64) -> f64 {
 /// runtime would have beside it.
 pub fn mapped_ready() -> u64 {
     HEAP.mapped_ready().saturating_add(GO_RUNTIME)
-}
-
-fn memory() -> Memory {
-    let bytes = &HEAP.pages().bytes;
-    Memory {
-        heap_free: bytes.retained(),
-        heap_alloc: HEAP.allocated().kept_bytes(),
-        mapped_ready: mapped_ready(),
-    }
 }
 
 /// Ends the mark under way if it is over, so that what it condemned can be used again before

@@ -179,11 +179,12 @@ impl Cache {
 
     /// Slots of `class` handed out so far. Exact while the owner rests.
     pub(crate) fn allocated(&self, class: SizeClass) -> u64 {
+        let taken = self.held[class.index()].taken.load(Relaxed);
+        if taken == 0 {
+            return 0;
+        }
         let waiting = self.bin(class).free.load(Relaxed).count_ones();
-        self.held[class.index()]
-            .taken
-            .load(Relaxed)
-            .saturating_sub(u64::from(waiting))
+        taken.saturating_sub(u64::from(waiting))
     }
 
     /// Whether the span that `class` allocates from has been used before.

@@ -6,7 +6,6 @@
 //! for a span, and the heap before it grows ([`Heap::reclaim`]).
 
 use super::Heap;
-use crate::CHUNK_PAGES;
 use crate::central::Lists;
 use crate::os::Os;
 use crate::size_class::{CLASSES, SizeClass};
@@ -33,6 +32,11 @@ pub struct Progress {
 /// Spans swept, and given back, under one acquisition of the locks that it takes. Allocations that
 /// owe for the sweep do so many at a time, where Go's do one.
 const BATCH: usize = 8;
+
+/// Pages that are reclaimed at a time (Go: `pagesPerReclaimerChunk`, a whole chunk; but Go looks only
+/// for spans that are dead as a whole, by their mark bits, where this sweeps each with a death, and the
+/// allocation that does so should not last).
+const STEP: usize = 64;
 
 /// One unswept span in [`Progress`]'s state.
 const SPAN: u64 = 1 << 32;
@@ -216,7 +220,7 @@ impl<O: Os> Heap<O> {
                 return;
             }
             if p.reclaim_at
-                .compare_exchange(from, from + CHUNK_PAGES, Relaxed, Relaxed)
+                .compare_exchange(from, from + STEP, Relaxed, Relaxed)
                 .is_ok()
             {
                 self.reclaim_chunk(from);
@@ -226,7 +230,7 @@ impl<O: Os> Heap<O> {
 
     /// Sweeps the spans that start in the chunk from page `from` on and have deaths.
     fn reclaim_chunk(&self, from: usize) {
-        for page in from..(from + CHUNK_PAGES).min(self.pages.touched()) {
+        for page in from..(from + STEP).min(self.pages.touched()) {
             // SAFETY: an entry of the table is a header, which lives for ever, or null.
             let Some(span) = (unsafe { self.arena.entry(page).load(Acquire).as_ref() }) else {
                 continue;
