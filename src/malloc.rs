@@ -3,7 +3,7 @@
 //!
 //! Blocks lie at multiples of 16, as C's `max_align_t` asks for. So Go's classes of 8 and
 //! 24 bytes serve none of them, and no two blocks share a slot. What a block's size is its span
-//! knows, found by the address.
+//! knows, found by the address. Nothing here changes errno.
 
 use crate::runtime::HEAP;
 use crate::{slow, thread};
@@ -20,7 +20,7 @@ pub const ALIGN: usize = 16;
 /// `None`: [`allocate`] must do it.
 #[inline(always)]
 pub fn from_cache(bytes: usize) -> Option<NonNull<u8>> {
-    let class = SizeClass::fitting(bytes, ALIGN)?;
+    let class = SizeClass::of_16(bytes)?;
     // SAFETY: the calling thread's cache.
     unsafe { thread::cache()?.alloc(class) }
 }
@@ -28,7 +28,7 @@ pub fn from_cache(bytes: usize) -> Option<NonNull<u8>> {
 /// The same, of zeroes.
 #[inline(always)]
 pub fn zeroed_from_cache(bytes: usize) -> Option<NonNull<u8>> {
-    let class = SizeClass::fitting(bytes, ALIGN)?;
+    let class = SizeClass::of_16(bytes)?;
     // SAFETY: the calling thread's cache; the class was chosen for this size.
     unsafe { thread::cache()?.alloc_zeroed(class, bytes) }
 }
@@ -37,15 +37,14 @@ pub fn zeroed_from_cache(bytes: usize) -> Option<NonNull<u8>> {
 /// Null if the system refuses memory.
 pub fn allocate(bytes: usize, align: usize, zeroed: bool) -> *mut u8 {
     let align = align.max(ALIGN);
-    match SizeClass::fitting(bytes, align) {
+    os::keeping_errno(|| match SizeClass::fitting(bytes, align) {
         Some(class) if zeroed => slow::alloc_zeroed(class, bytes),
         Some(class) => slow::alloc(class),
         None => slow::alloc_large(bytes.max(1), align, zeroed),
-    }
+    })
 }
 
-/// Frees a block. As all frees are, it is checked later, when the thread's log is flushed. Leaves
-/// errno alone.
+/// Frees a block. As all frees are, it is checked later, when the thread's log is flushed.
 ///
 /// # Safety
 /// `at` came from this heap, and nobody uses the block any more.
@@ -86,7 +85,7 @@ pub unsafe fn reallocate(at: NonNull<u8>, bytes: usize) -> *mut u8 {
     let Some((class, room)) = HEAP.slot_of(address) else {
         report_and_abort(address, Misuse::Foreign)
     };
-    let same_class = class != SizeClass::LARGE && SizeClass::fitting(bytes, ALIGN) == Some(class);
+    let same_class = class != SizeClass::LARGE && SizeClass::of_16(bytes) == Some(class);
     if same_class || (bytes <= room && bytes >= room / 2) {
         return at.as_ptr();
     }

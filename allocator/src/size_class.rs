@@ -31,6 +31,13 @@ const PAGES: [u8; CLASSES] = [
 
 const FINE: usize = 1024;
 static BY_8: [u8; FINE / 8 + 1] = table::<{ FINE / 8 + 1 }>(0, 8);
+/// By 16 bytes, from the class of 16 on. Of those from there on but 24, which serves no multiple of 16,
+/// all are multiples of 16.
+static BY_16: [u8; FINE / 16 + 1] = {
+    let mut t = table::<{ FINE / 16 + 1 }>(0, 16);
+    t[0] = t[1];
+    t
+};
 static BY_128: [u8; (MAX_SMALL - FINE) / 128 + 1] =
     table::<{ (MAX_SMALL - FINE) / 128 + 1 }>(FINE, 128);
 
@@ -62,8 +69,14 @@ impl SizeClass {
         if bytes <= FINE {
             SizeClass(BY_8[bytes.div_ceil(8)])
         } else {
-            SizeClass(BY_128[(bytes - FINE).div_ceil(128)])
+            Self::coarse(bytes)
         }
+    }
+
+    /// Of more than [`FINE`] bytes. Worded so that the compiler sees that it stays in the table.
+    #[inline(always)]
+    fn coarse(bytes: usize) -> SizeClass {
+        SizeClass(BY_128[(bytes - 1) / 128 - (FINE / 128 - 1)])
     }
 
     /// The smallest class that holds `bytes` at a multiple of `align`, a power of two.
@@ -76,17 +89,29 @@ impl SizeClass {
         (bytes <= MAX_SMALL).then(|| SizeClass::of(bytes))
     }
 
+    /// The smallest class that holds `bytes` at a multiple of 16; `None` where only a span of its own
+    /// can. One look-up.
+    #[inline(always)]
+    pub fn of_16(bytes: usize) -> Option<SizeClass> {
+        if bytes <= FINE {
+            Some(SizeClass(BY_16[bytes.div_ceil(16)]))
+        } else if bytes <= MAX_SMALL {
+            Some(Self::coarse(bytes))
+        } else {
+            None
+        }
+    }
+
     #[inline]
     fn aligned(bytes: usize, align: usize) -> Option<SizeClass> {
+        if align == 16 {
+            return Self::of_16(bytes);
+        }
         let rounded = bytes.max(1).checked_add(align - 1)? & !(align - 1);
         if align > PAGE || rounded > MAX_SMALL {
             return None;
         }
         let first = SizeClass::of(rounded);
-        if align == 16 {
-            // Each class from 16 bytes on but 24 is a multiple of 16, and 24 serves no multiple of 16.
-            return Some(first);
-        }
         (first.0..CLASSES as u8)
             .map(SizeClass)
             .find(|c| c.bytes().is_multiple_of(align))

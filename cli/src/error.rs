@@ -70,6 +70,13 @@ pub enum Error {
         /// What it is, does or lacks.
         reason: String,
     },
+    /// The loader ends a path at a space or a colon.
+    LibraryName {
+        /// The library's path.
+        path: PathBuf,
+        /// The variable that may name a copy elsewhere.
+        variable: &'static str,
+    },
     /// What a replay printed, or a reference recorded, cannot be read.
     Figures {
         /// Whose figures.
@@ -128,6 +135,12 @@ impl Display for Error {
                 "goheap: {} ran, but nothing was recorded: it is linked statically, runs with \
                  other rights than its user's (setuid), or is made for another machine or C library",
                 program.display()
+            ),
+            Self::LibraryName { path, variable } => write!(
+                f,
+                "goheap: the loader cannot take {}, whose path has a space or a colon; copy it elsewhere, \
+                 and let {variable} name it",
+                path.display()
             ),
             Self::Figures { of, reason } => {
                 write!(

@@ -19,7 +19,7 @@ const PLACES: [&str; 4] = ["deps", ".", "../lib", "../lib/goheap"];
 /// program is of.
 ///
 /// # Errors
-/// There is none; the error says where it was looked for.
+/// There is none, and then the error says where it was looked for; or the loader cannot take its path.
 pub fn library() -> Result<PathBuf, Error> {
     find(FILE, VARIABLE)
 }
@@ -38,16 +38,27 @@ fn find(file: &'static str, variable: &'static str) -> Result<PathBuf, Error> {
         variable,
         places,
     };
+    let nameable = |path: PathBuf| {
+        let bytes = path.as_os_str().as_encoded_bytes();
+        match bytes.iter().any(|byte| b" :".contains(byte)) {
+            true => Err(Error::LibraryName { path, variable }),
+            false => Ok(path),
+        }
+    };
     if let Some(named) = std::env::var_os(variable).filter(|named| !named.is_empty()) {
         let named = PathBuf::from(named);
-        return absolute(&named).ok_or(missing(vec![named]));
+        return absolute(&named)
+            .ok_or(missing(vec![named]))
+            .and_then(nameable);
     }
     let program =
         std::env::current_exe().map_err(Error::system("find out where this program is"))?;
     let folder = program.parent().unwrap_or(Path::new("."));
     let places = PLACES.map(|place| folder.join(place).join(file));
     let found = places.iter().find_map(|place| absolute(place));
-    found.ok_or_else(|| missing(places.to_vec()))
+    found
+        .ok_or_else(|| missing(places.to_vec()))
+        .and_then(nameable)
 }
 
 /// The loader takes what has no slash for a library's name, and relative paths from where it is then.

@@ -1,5 +1,6 @@
 //! The library is found as the program was built, and programs run on it.
 
+use std::path::Path;
 use std::process::Command;
 
 use goheap_cli::preload;
@@ -51,32 +52,38 @@ fn the_program_itself_has_no_malloc() {
     );
 }
 
-#[test]
-fn a_library_that_is_not_there_is_named() {
-    let found = Command::new(std::env::current_exe().expect("the path of this test"))
-        .args([
-            "--exact",
-            "child_looks_for_the_library",
-            "--nocapture",
-            "--ignored",
-        ])
-        .env(preload::VARIABLE, "/nowhere/libgoheap.so")
-        .output()
-        .expect("this test starts");
-    let said = support::text(&found.stdout);
-    assert!(
-        said.contains(
-            "cannot find libgoheap.so; looked for /nowhere/libgoheap.so; GOHEAP_LIBRARY may name it"
-        ),
-        "{said}"
-    );
+/// What the program says of a library that it cannot use; the recording one is found in the same way.
+#[track_caller]
+fn refused(library: &Path) -> String {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let mut record = support::goheap();
+    record.args(["record", "--", "true"]).current_dir(&folder);
+    record.env("GOHEAP_RECORD_LIBRARY", library);
+    let output = record.output().expect("the program starts");
+    let said = support::text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    said
 }
 
 #[test]
-#[ignore = "a part of the test above, in a process of its own"]
-fn child_looks_for_the_library() {
-    match preload::library() {
-        Ok(path) => println!("found {}", path.display()),
-        Err(error) => println!("{error}"),
-    }
+fn a_library_that_is_not_there_is_named() {
+    let said = refused(Path::new("/nowhere/lib.so"));
+    let wanted = "cannot find libgoheap_record.so; looked for /nowhere/lib.so; GOHEAP_RECORD_LIBRARY may name it";
+    assert!(said.contains(wanted), "{said}");
+}
+
+#[test]
+fn a_library_whose_path_the_loader_would_cut_is_refused() {
+    let library = preload::library().expect("cargo built it");
+    let folder = tempfile::Builder::new()
+        .prefix("with space")
+        .tempdir()
+        .expect("a folder can be made");
+    let copy = folder.path().join("libgoheap.so");
+    std::fs::copy(library, &copy).expect("a file can be copied");
+    let said = refused(&copy);
+    assert!(
+        said.contains(&*copy.to_string_lossy()) && said.contains("space or a colon"),
+        "{said}"
+    );
 }

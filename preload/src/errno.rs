@@ -1,13 +1,12 @@
 //! errno, as the whole family treats it: a failure sets `ENOMEM`, a success changes nothing.
 
 use core::ptr::null_mut;
-use goheap_allocator::os::{keeping_errno, set_errno};
+use goheap_allocator::os::set_errno;
 use libc::{EINVAL, ENOMEM, c_void};
 
-/// What `allocate` returns, with errno as it was; but a null makes it `ENOMEM`.
+/// What the heap returned, which left errno alone; null makes it `ENOMEM`.
 #[inline]
-pub fn or_no_memory(allocate: impl FnOnce() -> *mut u8) -> *mut c_void {
-    let at = keeping_errno(allocate);
+pub fn or_no_memory(at: *mut u8) -> *mut c_void {
     if at.is_null() { no_memory() } else { at.cast() }
 }
 

@@ -6,12 +6,15 @@ use goheap::malloc::{self, ALIGN};
 use libc::{c_void, size_t};
 
 /// A block of `bytes`, whatever its alignment must be; null and `ENOMEM` if there is no memory.
+///
+/// `extern "C"`, so that the fast paths know that it does not unwind, and jump to it.
 #[cold]
-pub fn allocate(bytes: size_t, align: size_t, zeroed: bool) -> *mut c_void {
+#[inline(never)]
+pub extern "C" fn allocate(bytes: size_t, align: size_t, zeroed: bool) -> *mut c_void {
     if isize::try_from(bytes).is_err() {
         return no_memory();
     }
-    or_no_memory(|| malloc::allocate(bytes, align, zeroed))
+    or_no_memory(malloc::allocate(bytes, align, zeroed))
 }
 
 /// C's `malloc`.
@@ -65,7 +68,7 @@ pub unsafe extern "C" fn realloc(at: *mut c_void, bytes: size_t) -> *mut c_void 
         return no_memory();
     }
     // SAFETY: the caller's contract.
-    or_no_memory(|| unsafe { malloc::reallocate(block, bytes) })
+    or_no_memory(unsafe { malloc::reallocate(block, bytes) })
 }
 
 /// glibc's `reallocarray`: `realloc` of a product, refused if that overflows.

@@ -2,7 +2,7 @@
 
 mod support;
 
-use support::{compiled, plain, preloaded, wait};
+use support::{compiled, compiled_by, plain, preloaded, wait};
 
 #[test]
 fn the_family_does_what_glibc_s_does() {
@@ -29,4 +29,16 @@ fn and_so_it_does_when_cycles_come_often_or_frees_take_effect_at_once() {
         on_goheap.env(knob, value);
         wait(on_goheap).expect_success();
     }
+}
+
+#[test]
+fn new_and_delete_come_through_it() {
+    let Some(program) = compiled_by("c++", "new.cpp", "new", &["-std=c++17"]) else {
+        return;
+    };
+    wait(plain(&program)).expect_success();
+    let mut on_goheap = preloaded(&program);
+    on_goheap.env("GODEBUG", "gctrace=1");
+    let outcome = wait(on_goheap).expect_success();
+    assert!(outcome.stderr.contains("gc 1 @"), "{outcome}");
 }

@@ -38,11 +38,16 @@ pub fn scratch(name: &str) -> PathBuf {
 
 /// Compiles a C file of this folder; `None`, with the reason printed, if there is no compiler.
 pub fn compiled(source: &str, program: &str, flags: &[&str]) -> Option<PathBuf> {
+    compiled_by("cc", source, program, flags)
+}
+
+/// The same by another compiler.
+pub fn compiled_by(compiler: &str, source: &str, program: &str, flags: &[&str]) -> Option<PathBuf> {
     let to = scratch(program);
     let from = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/c")
         .join(source);
-    let mut cc = Command::new("cc");
+    let mut cc = Command::new(compiler);
     cc.args(["-O1", "-g", "-w", "-pthread"])
         .args(flags)
         .arg("-o")
@@ -50,7 +55,7 @@ pub fn compiled(source: &str, program: &str, flags: &[&str]) -> Option<PathBuf> 
         .arg(from);
     match cc.output() {
         Err(error) => {
-            skip(format_args!("no C compiler: cc: {error}"));
+            skip(format_args!("no compiler: {compiler}: {error}"));
             None
         }
         Ok(output) => {
