@@ -174,12 +174,9 @@ impl<O: Os> Heap<O> {
 
     /// Releases up to `bytes` of idle pages; see [`PageHeap::scavenge`]. A refusal by the OS ends it early.
     pub fn scavenge(&self, bytes: usize, force: bool, stop: impl FnMut() -> bool) -> usize {
-        let released = self
-            .pages
+        self.pages
             .scavenge(&self.os, &self.arena, bytes, force, stop)
-            .unwrap_or_else(|(released, _)| released);
-        self.pages.released_ever.add(released);
-        released
+            .unwrap_or_else(|(released, _)| released)
     }
 
     /// Releases what has been idle for more than `idle_ms`; see [`PageHeap::release_aged`].

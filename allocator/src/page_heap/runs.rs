@@ -214,6 +214,7 @@ impl PageHeap {
         }
         if done.is_ok() {
             self.bytes.released.add(pages * PAGE);
+            self.released_ever.add(pages * PAGE);
         }
         done
     }
@@ -277,6 +278,7 @@ mod tests {
         assert_eq!(heap.pass_at(111), 7);
         assert_eq!(heap.pass_at(111), 0, "it is back already");
         assert_eq!(heap.pass_at(116), 9);
+        assert_eq!(heap.pages.released_ever.get(), (16 * PAGE) as u64);
     }
 
     #[test]
