@@ -26,6 +26,13 @@ impl Numbers {
         ((bits * u64::from(bound)) >> 32) as u32
     }
 
+    /// Any order (Fisher and Yates).
+    pub fn shuffle<T>(&mut self, items: &mut [T]) {
+        for last in (1..items.len()).rev() {
+            items.swap(last, self.below(last as u32 + 1) as usize);
+        }
+    }
+
     /// A number over 0 and up to 1.
     pub fn fraction(&mut self) -> f64 {
         ((self.next_bits() >> 11) + 1) as f64 / (1_u64 << 53) as f64
