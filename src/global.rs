@@ -28,24 +28,19 @@ unsafe impl GlobalAlloc for GoHeap {
         let Some(class) = SizeClass::fitting(layout.size(), layout.align()) else {
             return slow::alloc_large(layout.size(), layout.align(), false);
         };
-        if let Some(cache) = thread::cache() {
-            // SAFETY: the calling thread's cache.
-            if let Some(at) = unsafe { cache.alloc(class) } {
-                return at.as_ptr();
-            }
+        // SAFETY: the calling thread's cache.
+        match unsafe { thread::at_hand().alloc(class) } {
+            Some(at) => at.as_ptr(),
+            None => slow::alloc(class),
         }
-        slow::alloc(class)
     }
 
     #[inline]
     unsafe fn dealloc(&self, at: *mut u8, _layout: Layout) {
         let address = at.expose_provenance();
-        let Some(cache) = thread::cache() else {
-            return slow::free(address);
-        };
-        // SAFETY: the calling thread's cache; a full log is flushed at once.
-        if unsafe { cache.log(address) } {
-            slow::flush(cache);
+        // SAFETY: the calling thread's cache.
+        if !unsafe { thread::at_hand().log(address) } {
+            slow::free(address);
         }
     }
 
@@ -53,13 +48,11 @@ unsafe impl GlobalAlloc for GoHeap {
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         match SizeClass::fitting(layout.size(), layout.align()) {
             Some(class) => {
-                if let Some(cache) = thread::cache() {
-                    // SAFETY: the calling thread's cache; the class was chosen for this size.
-                    if let Some(at) = unsafe { cache.alloc_zeroed(class, layout.size()) } {
-                        return at.as_ptr();
-                    }
+                // SAFETY: the calling thread's cache; the class was chosen for this size.
+                match unsafe { thread::at_hand().alloc_zeroed(class, layout.size()) } {
+                    Some(at) => at.as_ptr(),
+                    None => slow::alloc_zeroed(class, layout.size()),
                 }
-                slow::alloc_zeroed(class, layout.size())
             }
             None => slow::alloc_large(layout.size(), layout.align(), true),
         }

@@ -22,7 +22,7 @@ pub const ALIGN: usize = 16;
 pub fn from_cache(bytes: usize) -> Option<NonNull<u8>> {
     let class = SizeClass::of_16(bytes)?;
     // SAFETY: the calling thread's cache.
-    unsafe { thread::cache()?.alloc(class) }
+    unsafe { thread::at_hand().alloc(class) }
 }
 
 /// The same, of zeroes.
@@ -30,7 +30,7 @@ pub fn from_cache(bytes: usize) -> Option<NonNull<u8>> {
 pub fn zeroed_from_cache(bytes: usize) -> Option<NonNull<u8>> {
     let class = SizeClass::of_16(bytes)?;
     // SAFETY: the calling thread's cache; the class was chosen for this size.
-    unsafe { thread::cache()?.alloc_zeroed(class, bytes) }
+    unsafe { thread::at_hand().alloc_zeroed(class, bytes) }
 }
 
 /// A block of `bytes` at a multiple of `align`, a power of two; `zeroed` says what it must hold.
@@ -51,17 +51,14 @@ pub fn allocate(bytes: usize, align: usize, zeroed: bool) -> *mut u8 {
 #[inline(always)]
 pub unsafe fn free(at: NonNull<u8>) {
     let address = at.as_ptr().expose_provenance();
-    let Some(cache) = thread::cache() else {
-        return free_without_cache(address);
-    };
-    // SAFETY: the calling thread's cache; a full log is flushed at once.
-    if unsafe { cache.log(address) } {
-        slow::flush(cache);
+    // SAFETY: the calling thread's cache.
+    if !unsafe { thread::at_hand().log(address) } {
+        free_slowly(address);
     }
 }
 
 #[cold]
-fn free_without_cache(address: usize) {
+fn free_slowly(address: usize) {
     os::keeping_errno(|| slow::free(address));
 }
 

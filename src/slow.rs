@@ -136,14 +136,7 @@ pub unsafe fn realloc(at: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
     }
 }
 
-/// Flushes the log of the calling thread's cache.
-#[cold]
-pub fn flush(cache: &Cache) {
-    // SAFETY: the calling thread's cache.
-    unsafe { HEAP.flush(cache) };
-}
-
-/// Frees for a thread that has no cache of its own.
+/// Frees for a thread whose log is full or that has no cache of its own.
 #[cold]
 pub fn free(address: usize) {
     // Without memory for a log the death stays unknown: the object is leaked, nothing is broken.
@@ -151,10 +144,12 @@ pub fn free(address: usize) {
         return;
     };
     let cache = access.cache();
-    // SAFETY: `access` stands for the right to use this cache; a full log is flushed at once.
+    // SAFETY: `access` stands for the right to use this cache.
     unsafe {
-        if cache.log(address) {
+        if !cache.log(address) {
             HEAP.flush(cache);
+            let logged = cache.log(address);
+            debug_assert!(logged, "a flushed log has room");
         }
     }
 }

@@ -19,12 +19,7 @@ static KEY: AtomicU32 = AtomicU32::new(0);
 static SHARED: Lock<()> = Lock::new(Rank::Shared, ());
 static SHARED_CACHE: AtomicPtr<Cache> = AtomicPtr::new(null_mut());
 
-/// The calling thread's cache, if it has one.
-#[inline(always)]
-pub fn cache() -> Option<&'static Cache> {
-    // SAFETY: caches are never unmapped, and this one is the calling thread's.
-    unsafe { tls::cache().as_ref() }
-}
+pub use crate::tls::{at_hand, cache};
 
 /// A cache that the calling thread may use now.
 pub enum Access {

@@ -2,9 +2,9 @@
 //!
 //! Both lie where `goheap_allocator::os::thread_words` has them.
 
-use core::ptr::with_exposed_provenance_mut;
+use core::ptr::with_exposed_provenance;
 use goheap_allocator::Cache;
-use goheap_allocator::os::thread_words::{read, write};
+use goheap_allocator::os::thread_words::{NOTHING, read, write};
 
 /// Bytes at which they lie in the thread's block.
 const CACHE: usize = 0;
@@ -22,10 +22,21 @@ pub enum Life {
     Ended = 2,
 }
 
-/// The calling thread's cache, null if it has none.
+/// The calling thread's cache. If it has none, it is nothing: bins without slots, a log without room.
 #[inline(always)]
-pub fn cache() -> *mut Cache {
-    with_exposed_provenance_mut(read::<CACHE>())
+pub fn at_hand() -> &'static Cache {
+    // SAFETY: a cache, which is never unmapped and is this thread's; or zeroes, of which a cache
+    // may consist and which are as long as one.
+    unsafe { &*with_exposed_provenance(read::<CACHE>()) }
+}
+
+/// The calling thread's cache, if it has one.
+pub fn cache() -> Option<&'static Cache> {
+    (read::<CACHE>() != nothing()).then(at_hand)
+}
+
+fn nothing() -> usize {
+    (&raw const NOTHING).expose_provenance()
 }
 
 /// Gives the calling thread a cache.
@@ -36,7 +47,7 @@ pub fn begin(cache: *mut Cache) {
 
 /// Takes it away for good.
 pub fn end() {
-    write::<CACHE>(0);
+    write::<CACHE>(nothing());
     write::<LIFE>(Life::Ended as usize);
 }
 

@@ -8,33 +8,23 @@
 //!
 //! What others may do with a cache: count (bins are atomics, read relaxed, exact
 //! while the owner rests), and drain the log, holding its lock. The owner alone
-//! writes entries and then publishes the length; it takes the lock only to start
-//! the log anew.
+//! writes entries and then publishes how much room is left; it takes the lock only to
+//! start the log anew.
 
 use crate::heap::Deaths;
 use crate::lock::{Lock, Rank};
+use crate::os::thread_words;
 use crate::page_heap::PageCache;
+use crate::prefetch;
 use crate::size_class::{CLASSES, SizeClass};
 use crate::span::{Span, Tag};
 use core::cell::{Cell, UnsafeCell};
 use core::ptr::{NonNull, null_mut};
-use core::sync::atomic::Ordering::{Relaxed, Release};
-use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize};
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use core::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize};
 
 /// Deaths that a log holds before it must be flushed.
 pub const LOG_CAPACITY: usize = 1024;
-
-/// The slots of one class at hand.
-#[derive(Debug)]
-#[repr(C)]
-pub struct Bin {
-    /// A bit for each slot of the current word that is this thread's to hand out.
-    pub(crate) free: AtomicU64,
-    /// Where slot 0 of that word lies.
-    pub(crate) base: AtomicUsize,
-    /// Bytes of a slot.
-    pub(crate) bytes: AtomicUsize,
-}
 
 /// Where a class's slots come from.
 #[derive(Debug)]
@@ -64,8 +54,15 @@ pub(crate) struct Drained {
 #[derive(Debug)]
 #[repr(C, align(128))]
 pub struct Cache {
-    bins: [Bin; CLASSES],
-    log_len: AtomicU32,
+    /// By class, a bit for each slot of the current word that is this thread's to hand out.
+    pub(crate) free: [AtomicU64; CLASSES],
+    /// By class, where slot 0 of that word lies.
+    pub(crate) base: [AtomicUsize; CLASSES],
+    /// By class, bytes of a slot. Three arrays and not one of three fields: each is then found by the
+    /// class's number alone.
+    bytes: [usize; CLASSES],
+    /// Entries that the log has room for; it is filled from its end.
+    room: AtomicUsize,
     pub(crate) held: [Held; CLASSES],
     pub(crate) pages: UnsafeCell<PageCache>,
     /// The sweep at which the owner last returned stale spans.
@@ -82,12 +79,10 @@ impl Cache {
     /// An empty cache.
     pub(crate) fn new(tag: Tag, next: *mut Cache) -> Self {
         Self {
-            bins: core::array::from_fn(|i| Bin {
-                free: AtomicU64::new(0),
-                base: AtomicUsize::new(0),
-                bytes: AtomicUsize::new(SizeClass::from_index(i).bytes()),
-            }),
-            log_len: AtomicU32::new(0),
+            free: [const { AtomicU64::new(0) }; CLASSES],
+            base: [const { AtomicUsize::new(0) }; CLASSES],
+            bytes: core::array::from_fn(|i| SizeClass::from_index(i).bytes()),
+            room: AtomicUsize::new(LOG_CAPACITY),
             held: [const {
                 Held {
                     span: AtomicPtr::new(null_mut()),
@@ -115,19 +110,27 @@ impl Cache {
     /// Takes a free slot of `class` out of the bin; `None` if the bin is empty.
     ///
     /// # Safety
-    /// The calling thread owns this cache.
+    /// The calling thread owns this cache, or the cache is [nothing](thread_words::NOTHING).
     #[inline(always)]
     pub unsafe fn alloc(&self, class: SizeClass) -> Option<NonNull<u8>> {
+        let c = class.index();
         // SAFETY: a class's number is below CLASSES.
-        let bin = unsafe { self.bins.get_unchecked(class.index()) };
-        let free = bin.free.load(Relaxed);
+        let (word, base, bytes) = unsafe {
+            (
+                self.free.get_unchecked(c),
+                self.base.get_unchecked(c),
+                *self.bytes.get_unchecked(c),
+            )
+        };
+        let free = word.load(Relaxed);
         if free == 0 {
             return None;
         }
-        bin.free.store(free & (free - 1), Relaxed);
-        let bytes = bin.bytes.load(Relaxed);
-        let at = bin.base.load(Relaxed) + free.trailing_zeros() as usize * bytes;
-        prefetch_for_write(at + AHEAD * bytes);
+        word.store(free & (free - 1), Relaxed);
+        let at = base.load(Relaxed) + free.trailing_zeros() as usize * bytes;
+        // A heap of twice the live size is walked through before it is used again, so the next slots
+        // are seldom in a near cache; asking four slots early hides that.
+        prefetch::for_write_4_times(at, bytes);
         // SAFETY: no slot lies at address zero.
         Some(unsafe { NonNull::new_unchecked(core::ptr::with_exposed_provenance_mut(at)) })
     }
@@ -148,33 +151,34 @@ impl Cache {
         }
     }
 
-    /// Writes a death down. `true`: the log is full now and must be flushed.
+    /// Writes a death down. `false`: the log is full, and must be flushed first.
     ///
     /// # Safety
-    /// The calling thread owns this cache, and flushed it the last time that this said so.
+    /// As for [`Cache::alloc`].
     #[inline(always)]
+    #[must_use]
     pub unsafe fn log(&self, address: usize) -> bool {
-        let n = self.log_len.load(Relaxed);
-        // SAFETY: a full log is flushed before the next entry.
-        unsafe { self.log.get_unchecked(n as usize) }.store(address, Relaxed);
-        // Release: pairs with Acquire in `logged`; the entry is there before the length says so.
-        self.log_len.store(n + 1, Release);
-        n as usize + 1 == LOG_CAPACITY
+        let room = self.room.load(Relaxed);
+        if room == 0 {
+            return false;
+        }
+        // SAFETY: there is no more room than entries.
+        unsafe { self.log.get_unchecked(room - 1) }.store(address, Relaxed);
+        // Release: pairs with Acquire in `logged`; the entry is there before the room says so.
+        self.room.store(room - 1, Release);
+        true
     }
 
-    /// The entries written down so far, from `from` on.
-    pub(crate) fn logged(&self, from: usize) -> &[AtomicUsize] {
-        let n = self.log_len.load(core::sync::atomic::Ordering::Acquire) as usize;
-        self.log.get(from..n).unwrap_or(&[])
+    /// The entries written down so far, the last one first, without the first `upto`.
+    pub(crate) fn logged(&self, upto: usize) -> &[AtomicUsize] {
+        // Acquire: pairs with Release in `log`.
+        let room = self.room.load(Acquire);
+        self.log.get(room..LOG_CAPACITY - upto).unwrap_or(&[])
     }
 
     /// Starts the log anew. Only the owner may, holding the log's lock.
     pub(crate) fn restart_log(&self) {
-        self.log_len.store(0, Relaxed);
-    }
-
-    pub(crate) fn bin(&self, class: SizeClass) -> &Bin {
-        &self.bins[class.index()]
+        self.room.store(LOG_CAPACITY, Relaxed);
     }
 
     /// Slots of `class` handed out so far. Exact while the owner rests.
@@ -183,7 +187,7 @@ impl Cache {
         if taken == 0 {
             return 0;
         }
-        let waiting = self.bin(class).free.load(Relaxed).count_ones();
+        let waiting = self.free[class.index()].load(Relaxed).count_ones();
         taken.saturating_sub(u64::from(waiting))
     }
 
@@ -198,37 +202,9 @@ impl Cache {
     }
 }
 
-/// How many slots ahead of the one handed out a cache line is asked for. A heap of
-/// twice the live size is walked through before it is used again, so the next
-/// slots are seldom in a near cache; asking early hides that.
-const AHEAD: usize = 4;
-
-/// Asks for the cache line that holds `at`, to write to it.
-#[cfg(target_arch = "x86_64")]
-#[inline(always)]
-pub(crate) fn prefetch_for_write(at: usize) {
-    // SAFETY: a prefetch of any address is harmless.
-    unsafe {
-        core::arch::asm!("prefetchw [{}]", in(reg) at, options(nostack, preserves_flags, readonly))
-    };
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-#[inline(always)]
-pub(crate) fn prefetch_for_write(_at: usize) {}
-
-/// Asks for the cache line that holds `at`.
-#[cfg(target_arch = "x86_64")]
-#[inline(always)]
-pub(crate) fn prefetch<T>(at: *const T) {
-    // SAFETY: a prefetch of any address is harmless.
-    unsafe { core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_T0 }>(at.cast()) };
-}
-
-/// Asks for the cache line that holds `at`.
-#[cfg(not(target_arch = "x86_64"))]
-#[inline(always)]
-pub(crate) fn prefetch<T>(_at: *const T) {}
+// A thread without a cache has nothing in its place: no slot in any bin, no room in the log.
+const _: () = assert!(size_of::<Cache>() <= size_of::<thread_words::Nothing>());
+const _: () = assert!(align_of::<Cache>() <= align_of::<thread_words::Nothing>());
 
 // SAFETY: the cells and the page cache are the owner's; the rest are atomics or under a lock.
 unsafe impl Sync for Cache {}

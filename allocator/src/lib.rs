@@ -33,6 +33,7 @@ pub mod lock;
 pub mod meta;
 pub mod os;
 pub mod page_heap;
+mod prefetch;
 pub mod size_class;
 pub mod span;
 

@@ -114,8 +114,9 @@ fn small(heap: &TestHeap, cache: &Cache, bytes: usize) -> Option<*mut u8> {
 fn free(heap: &TestHeap, cache: &Cache, at: *mut u8) {
     // SAFETY: the test's own cache, flushed when full.
     unsafe {
-        if cache.log(at.expose_provenance()) {
+        if !cache.log(at.expose_provenance()) {
             heap.flush(cache);
+            assert!(cache.log(at.expose_provenance()));
         }
     }
 }

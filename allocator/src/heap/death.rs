@@ -2,8 +2,9 @@
 
 use super::Heap;
 use crate::PAGE;
-use crate::cache::{Cache, Drained, prefetch};
+use crate::cache::{Cache, Drained};
 use crate::os::{Line, Os, stderr_line};
+use crate::prefetch;
 use crate::size_class::SizeClass;
 use crate::span::{Misuse, Plot, Span, Tag};
 use core::fmt::Write;
@@ -80,7 +81,7 @@ impl<O: Os> Heap<O> {
     fn prefetch_headers(&self, group: &[AtomicUsize]) {
         let view = self.arena.view();
         for entry in group {
-            prefetch(view.span_of(entry.load(Relaxed)));
+            prefetch::for_read(view.span_of(entry.load(Relaxed)));
         }
     }
 

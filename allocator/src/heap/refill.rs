@@ -2,11 +2,12 @@
 //! `mcentral.cacheSpan`, `mcache.allocLarge`).
 
 use super::Heap;
-use crate::cache::{Cache, prefetch_for_write};
+use crate::cache::Cache;
 use crate::central::Lists;
 use crate::meta::Kind;
 use crate::os::{Os, OsError};
 use crate::page_heap::Run;
+use crate::prefetch;
 use crate::size_class::SizeClass;
 use crate::span::Span;
 use crate::{PAGE, pages_for};
@@ -54,7 +55,7 @@ const FAR: u64 = 64 << 20;
 fn prefetch_slots(base: usize, bytes: usize, free: u64) {
     let mut rest = free;
     while rest != 0 {
-        prefetch_for_write(base + rest.trailing_zeros() as usize * bytes);
+        prefetch::for_write(base + rest.trailing_zeros() as usize * bytes);
         rest &= rest - 1;
     }
 }
@@ -85,12 +86,11 @@ impl<O: Os> Heap<O> {
                 if gaps && self.pages.bytes.in_use.get() < FAR {
                     prefetch_slots(base, span.slot_bytes(), free);
                 }
-                let bin = cache.bin(class);
                 held.word.set(word);
                 held.taken
                     .store(held.taken.load(Relaxed) + u64::from(slots), Relaxed);
-                bin.base.store(base, Relaxed);
-                bin.free.store(free, Relaxed);
+                cache.base[class.index()].store(base, Relaxed);
+                cache.free[class.index()].store(free, Relaxed);
                 return true;
             }
         }
@@ -214,10 +214,10 @@ impl<O: Os> Heap<O> {
         let Some(span) = (unsafe { held.span.load(Relaxed).as_ref() }) else {
             return;
         };
-        let bin = cache.bin(class);
-        let unused = bin.free.load(Relaxed);
+        let bin = &cache.free[class.index()];
+        let unused = bin.load(Relaxed);
         if unused != 0 {
-            bin.free.store(0, Relaxed);
+            bin.store(0, Relaxed);
             held.taken.store(
                 held.taken.load(Relaxed) - u64::from(unused.count_ones()),
                 Relaxed,

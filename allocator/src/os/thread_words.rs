@@ -9,10 +9,22 @@
 //! for that, so a few lines of assembly say it; a linker that makes an executable turns the load
 //! into a constant.
 
+use core::sync::atomic::AtomicU64;
+
 /// Bytes in a thread's block of words.
 const BLOCK: usize = 32;
 
-/// The calling thread's word at byte `AT` of its block, which is zero at first.
+/// Zeroes, and nothing else ever.
+#[repr(C, align(128))]
+#[derive(Debug)]
+pub struct Nothing([AtomicU64; 2048]);
+
+/// Where a thread's first word points at first: whoever follows it finds nothing there, and need
+/// not ask beforehand whether there is something.
+pub static NOTHING: Nothing = Nothing([const { AtomicU64::new(0) }; 2048]);
+
+/// The calling thread's word at byte `AT` of its block. At first, the first one is the address of
+/// [`NOTHING`], and the others are zero.
 #[inline(always)]
 pub fn read<const AT: usize>() -> usize {
     const { assert!(AT.is_multiple_of(size_of::<u64>()) && AT < BLOCK) };
@@ -36,16 +48,18 @@ mod words {
     use core::arch::{asm, global_asm};
 
     global_asm!(
-        ".pushsection .tbss.goheap_thread, \"awT\", %nobits",
+        ".pushsection .tdata.goheap_thread, \"awT\", %progbits",
         ".balign 8",
         ".globl goheap_thread",
         ".hidden goheap_thread",
         ".type goheap_thread, %tls_object",
         ".size goheap_thread, {block}",
         "goheap_thread:",
-        ".zero {block}",
+        ".quad {nothing}",
+        ".zero {block} - 8",
         ".popsection",
         block = const super::BLOCK,
+        nothing = sym super::NOTHING,
     );
 
     #[cfg(target_arch = "x86_64")]
@@ -130,20 +144,29 @@ mod words {
     any(target_arch = "x86_64", target_arch = "aarch64")
 )))]
 mod words {
+    use super::{BLOCK, NOTHING, Nothing};
     use core::cell::Cell;
 
     thread_local! {
-        static WORDS: [Cell<usize>; super::BLOCK / 8] =
-            const { [const { Cell::new(0) }; super::BLOCK / 8] };
+        static FIRST: Cell<*const Nothing> = const { Cell::new(&raw const NOTHING) };
+        static OTHERS: [Cell<usize>; BLOCK / 8] = const { [const { Cell::new(0) }; BLOCK / 8] };
     }
 
     #[inline(always)]
     pub fn read<const AT: usize>() -> usize {
-        WORDS.with(|words| words[AT / 8].get())
+        if AT == 0 {
+            FIRST.get().expose_provenance()
+        } else {
+            OTHERS.with(|words| words[AT / 8].get())
+        }
     }
 
     #[inline(always)]
     pub fn write<const AT: usize>(value: usize) {
-        WORDS.with(|words| words[AT / 8].set(value));
+        if AT == 0 {
+            FIRST.set(core::ptr::with_exposed_provenance(value));
+        } else {
+            OTHERS.with(|words| words[AT / 8].set(value));
+        }
     }
 }

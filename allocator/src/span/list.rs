@@ -1,7 +1,7 @@
 //! Lists of spans, through their own links.
 
 use super::{Span, State};
-use crate::cache::prefetch;
+use crate::prefetch;
 use core::ptr::null_mut;
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -52,7 +52,7 @@ impl SpanList {
     /// Asks for the header of the span that was added last, and for what lies behind it.
     pub fn prefetch(&self) {
         for line in 0..3 {
-            prefetch(self.head.wrapping_add(line));
+            prefetch::for_read(self.head.wrapping_add(line));
         }
     }
 

@@ -31,7 +31,7 @@ pub use misuse::Misuse;
 pub use plot::Plot;
 
 use crate::PAGE;
-use crate::cache::{prefetch, prefetch_for_write};
+use crate::prefetch;
 use crate::size_class::SizeClass;
 use core::ptr::{null_mut, with_exposed_provenance};
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
@@ -304,7 +304,7 @@ impl Span {
     /// Asks for what [`Span::take_word`] of `word` will touch.
     #[inline(always)]
     pub fn prefetch_word(&self, word: usize) {
-        prefetch(self.death_at(word * 64));
+        prefetch::for_read(self.death_at(word * 64));
     }
 
     /// Gives the slots in `bits` of word `word` back, unused.
@@ -334,7 +334,7 @@ impl Span {
     /// Asks for what burying `address` will touch.
     #[inline(always)]
     pub fn prefetch_death(&self, address: usize) {
-        prefetch_for_write(self.death_at(self.slot_of(address)).addr());
+        prefetch::for_write(self.death_at(self.slot_of(address)).addr());
     }
 
     /// Where deaths of the epoch of `tag` are written, which the sweep for `tag` will then look for.
