@@ -29,7 +29,7 @@ pub struct Options {
     out: PathBuf,
 }
 
-/// Tells the story, as without a command, or that of Go's policies through the versions.
+/// Tell the story, as without a command, or that of Go's policies through the versions.
 #[derive(clap::Args)]
 pub struct Choice {
     /// Watch one burst and a rest under the policy of each version of Go instead.
