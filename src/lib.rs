@@ -57,5 +57,5 @@ mod worker;
 pub use control::{free_os_memory, gc, set_gc_percent, set_memory_limit};
 pub use global::GoHeap;
 pub use goheap_stats::{BySize, MemStats};
-pub use publish::prepare_for_exec;
+pub use publish::{before_end, prepare_for_exec};
 pub use snapshot::{read_counts, read_mem_stats};

@@ -172,6 +172,12 @@ fn carry_out(command: Command) {
 }
 
 extern "C" fn at_exit() {
+    before_end();
+}
+
+/// Takes the process's page away, or leaves the last snapshot in it. Done as a process exits in
+/// order; for who ends one in another way. May be called in a signal handler.
+pub fn before_end() {
     let Some(page) = page() else { return };
     // A child of `vfork` has all this, but it is its parent's.
     if RUNTIME.process.load(Relaxed) != os::process_id() {

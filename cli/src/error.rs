@@ -63,6 +63,15 @@ pub enum Error {
         /// The program.
         program: PathBuf,
     },
+    /// A program that cannot be run. Reads `program reason`.
+    Program {
+        /// The program.
+        program: PathBuf,
+        /// Why not.
+        reason: String,
+        /// The exit code that env(1) would have for it.
+        code: u8,
+    },
     /// A process cannot be looked at or steered. Reads `process 1 reason`.
     Process {
         /// Its number.
@@ -115,6 +124,9 @@ impl Display for Error {
                     said => write!(f, ": {said}"),
                 }
             }
+            Self::Program {
+                program, reason, ..
+            } => write!(f, "goheap: {} {reason}", program.display()),
             Self::Process { pid, reason } => write!(f, "goheap: process {pid} {reason}"),
             Self::NoLibrary {
                 file,

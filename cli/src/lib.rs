@@ -16,13 +16,16 @@ pub mod observe;
 mod passed_on;
 mod picture;
 pub mod preload;
+mod program;
 pub mod record;
 pub mod recorder;
 pub mod replay;
+pub mod run;
 pub mod shipped;
 pub mod stats;
 pub mod steer;
 pub mod story;
+pub mod top;
 pub mod trace;
 
 pub use error::Error;
@@ -45,6 +48,8 @@ struct Arguments {
 enum Command {
     Record(recorder::Options),
     Replay(replay::Options),
+    Run(run::Options),
+    Top(top::Options),
     Stats(stats::Options),
     Gc(steer::Gc),
     Free(steer::Free),
@@ -63,6 +68,8 @@ pub fn main() -> ExitCode {
     let done = match &arguments.command {
         Some(Command::Record(options)) => recorder::run(options),
         Some(Command::Replay(options)) => replay::run(options),
+        Some(Command::Run(options)) => run::run(options),
+        Some(Command::Top(options)) => nothing_more(top::run(options)),
         Some(Command::Stats(options)) => nothing_more(stats::run(options)),
         Some(Command::Gc(options)) => nothing_more(steer::gc(options)),
         Some(Command::Free(options)) => nothing_more(steer::free(options)),

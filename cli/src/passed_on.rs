@@ -1,11 +1,16 @@
 //! A program that this one runs for its user: signals go to it, and it ends as that one ends.
 
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitCode, ExitStatus};
+use std::ptr::null;
 use std::sync::atomic::AtomicI32;
 use std::sync::atomic::Ordering::Relaxed;
+use std::thread::sleep;
+use std::time::Duration;
 
-use libc::{SIG_DFL, SIG_IGN, SIGHUP, SIGINT, SIGQUIT, SIGTERM, c_int, sighandler_t};
+use libc::{SIG_DFL, SIG_IGN, SIGHUP, SIGINT, SIGQUIT, SIGTERM, c_int, c_void, siginfo_t};
 
 use crate::Error;
 
@@ -15,24 +20,51 @@ static PROCESS: AtomicI32 = AtomicI32::new(0);
 /// The program, running.
 pub struct Started {
     child: Child,
+    /// Readable once the program has ended; none on kernels before 5.3.
+    end: Option<OwnedFd>,
 }
 
 impl Started {
     /// Starts it. From now on, what the terminal sends to both is left to the program, and
-    /// what is sent here to end this process is handed to it.
+    /// what others send here to end this process is handed to it.
     pub fn by(mut command: Command) -> Result<Self, Error> {
-        for signal in [SIGINT, SIGQUIT] {
-            on(signal, ignored);
+        for signal in [SIGINT, SIGQUIT, SIGTERM, SIGHUP] {
+            hand_on(signal);
         }
         let name = command.get_program().to_string_lossy().into_owned();
         let child = command
             .spawn()
             .map_err(Error::system(format!("start {name}")))?;
         PROCESS.store(child.id() as i32, Relaxed);
-        for signal in [SIGTERM, SIGHUP] {
-            on(signal, handed_on);
+        // SAFETY: two numbers; a descriptor that the kernel returns is this process's alone.
+        let end = unsafe {
+            let end = libc::syscall(libc::SYS_pidfd_open, child.id(), 0);
+            (end >= 0).then(|| OwnedFd::from_raw_fd(end as c_int))
+        };
+        Ok(Self { child, end })
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// How it ended, once it has; waits for that for so long.
+    pub fn ended_within(&mut self, time: Duration) -> Result<Option<ExitStatus>, Error> {
+        match &self.end {
+            Some(end) => {
+                let mut wanted = libc::pollfd {
+                    fd: end.as_raw_fd(),
+                    events: libc::POLLIN,
+                    revents: 0,
+                };
+                let ms = c_int::try_from(time.as_millis()).unwrap_or(c_int::MAX);
+                // SAFETY: one structure, as said. Cut short by a signal, it is only early.
+                unsafe { libc::poll(&mut wanted, 1, ms) };
+            }
+            None => sleep(time.min(Duration::from_millis(10))),
         }
-        Ok(Self { child })
+        self.ended()
     }
 
     /// How it ended, once it has.
@@ -54,6 +86,7 @@ impl Started {
                 rlim_cur: 0,
                 rlim_max: 0,
             };
+            goheap::before_end();
             // SAFETY: a limit, a signal's number and its default; this process has nothing to lose. Its
             // own core would overwrite the program's.
             unsafe {
@@ -68,23 +101,33 @@ impl Started {
     }
 }
 
-/// Installs a handler, unless the signal is ignored: it is to stay so in the program. Handlers
+/// Has a signal handed on, unless it is ignored: it is to stay so in the program. Handlers
 /// are not inherited through exec.
-fn on(signal: c_int, handler: extern "C" fn(c_int)) {
-    // SAFETY: the handlers do nothing but load an atomic and send a signal.
+fn hand_on(signal: c_int) {
+    let mut before = MaybeUninit::<libc::sigaction>::uninit();
+    // SAFETY: plain structures, looked at only once they are written; the handler does nothing but
+    // load an atomic and send a signal.
     unsafe {
-        if libc::signal(signal, handler as *const () as sighandler_t) == SIG_IGN {
-            libc::signal(signal, SIG_IGN);
+        let known = libc::sigaction(signal, null(), before.as_mut_ptr()) == 0;
+        if !known || before.assume_init().sa_sigaction == SIG_IGN {
+            return;
         }
+        let mut action: libc::sigaction = std::mem::zeroed();
+        let handler: extern "C" fn(c_int, *const siginfo_t, *mut c_void) = handed_on;
+        action.sa_sigaction = handler as usize;
+        action.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART;
+        libc::sigaction(signal, &action, std::ptr::null_mut());
     }
 }
 
-extern "C" fn ignored(_signal: c_int) {}
-
-extern "C" fn handed_on(signal: c_int) {
+/// What the kernel sends, for a key or a terminal that went away, goes to the whole foreground: the
+/// program has it already.
+extern "C" fn handed_on(signal: c_int, info: *const siginfo_t, _context: *mut c_void) {
     let process = PROCESS.load(Relaxed);
-    if process > 0 {
-        // SAFETY: two numbers; the process has not been waited for.
-        unsafe { libc::kill(process, signal) };
+    // SAFETY: the kernel hands out a structure; two numbers; the process has not been waited for.
+    unsafe {
+        if (*info).si_code <= 0 && process > 0 {
+            libc::kill(process, signal);
+        }
     }
 }

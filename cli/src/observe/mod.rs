@@ -49,6 +49,12 @@ pub fn open(pid: u32) -> Result<Program, Error> {
     Ok(Program { facts, page })
 }
 
+/// The page that was prepared for a child of this process, which may have ended already.
+pub fn of_child(pid: u32) -> Option<Page> {
+    let facts = process::facts_of_child(pid)?;
+    Page::open(&path(&facts), identity(&facts)).ok()
+}
+
 /// All programs that this user may look at, by PID. Removes the pages of those that are gone.
 pub fn list() -> Vec<Program> {
     let mut programs = Vec::new();
@@ -91,7 +97,7 @@ fn folder() -> &'static Path {
 }
 
 /// Where the page of that process is, if it has one.
-pub fn path(facts: &Facts) -> PathBuf {
+fn path(facts: &Facts) -> PathBuf {
     let mut name = String::new();
     // Writing to a string cannot fail.
     let _ = identity(facts).write_name(&mut name);

@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -23,6 +23,7 @@ const LOOK: Duration = Duration::from_millis(100);
 pub struct Page {
     file: File,
     map: MmapRaw,
+    path: PathBuf,
     identity: Identity,
 }
 
@@ -51,6 +52,7 @@ impl Page {
         let page = Self {
             file,
             map,
+            path: path.into(),
             identity,
         };
         match page.page().check() {
@@ -81,11 +83,25 @@ impl Page {
         self.page().is_kept()
     }
 
+    /// Removes the file; what is mapped stays.
+    pub fn remove(&self) {
+        // It may be gone already.
+        let _ = std::fs::remove_file(&self.path);
+    }
+
     /// Has the program carry out a command, and take a snapshot after it.
     ///
     /// # Errors
     /// The program has ended, does not answer, or does not know the command.
     pub fn ask(&self, command: Command) -> Result<Snapshot, Error> {
+        self.ask_within(command, PATIENCE)
+    }
+
+    /// The same, if the program answers within that time.
+    ///
+    /// # Errors
+    /// As [`Page::ask`].
+    pub fn ask_within(&self, command: Command, patience: Duration) -> Result<Snapshot, Error> {
         let refuse = |reason: &str| Error::Process {
             pid: self.identity.pid,
             reason: reason.into(),
@@ -94,13 +110,13 @@ impl Page {
         self.file
             .lock()
             .map_err(Error::system("lock the program's page"))?;
-        let answer = self.converse(command);
+        let answer = self.converse(command, patience);
         // Closing the file would do it, too.
         let _ = self.file.unlock();
         answer.map_err(refuse)
     }
 
-    fn converse(&self, command: Command) -> Result<Snapshot, &'static str> {
+    fn converse(&self, command: Command, patience: Duration) -> Result<Snapshot, &'static str> {
         let page = self.page();
         let request = page.ask(command);
         wake(page.request());
@@ -110,8 +126,11 @@ impl Page {
             if page.has_answered(request) {
                 break;
             }
-            self.may_still_answer(asked.elapsed())?;
-            sleep(page.answered(), answered);
+            sleep(page.answered(), answered, LOOK.min(patience));
+            if page.has_answered(request) {
+                break;
+            }
+            self.may_still_answer(asked.elapsed(), patience)?;
         }
         if !page.was_understood() {
             return Err("does not know this command: its goheap is of another version");
@@ -119,14 +138,14 @@ impl Page {
         page.snapshot().ok_or("has answered nothing")
     }
 
-    fn may_still_answer(&self, waited: Duration) -> Result<(), &'static str> {
+    fn may_still_answer(&self, waited: Duration, patience: Duration) -> Result<(), &'static str> {
         let alive = facts(self.identity.pid).filter(|f| f.started == self.identity.started);
         match alive {
             None => Err("has ended"),
             Some(facts) if facts.state == 'T' && waited > LOOK * 5 => {
                 Err("is stopped, so it cannot answer; let it go on (SIGCONT) and try again")
             }
-            Some(_) if waited > PATIENCE => Err("does not answer"),
+            Some(_) if waited > patience => Err("does not answer"),
             Some(_) => Ok(()),
         }
     }
@@ -137,11 +156,11 @@ fn mismatch(version: Option<u32>) -> String {
     format!("shows itself in a layout of version {theirs}; this program knows version {VERSION}")
 }
 
-/// Sleeps while the word holds `value`, not for long.
-fn sleep(word: &AtomicU32, value: u32) {
+/// Sleeps while the word holds `value`, for less than a second.
+fn sleep(word: &AtomicU32, value: u32, time: Duration) {
     let time = libc::timespec {
         tv_sec: 0,
-        tv_nsec: LOOK.subsec_nanos().into(),
+        tv_nsec: time.subsec_nanos().into(),
     };
     // SAFETY: the word and the time outlive the call.
     unsafe {

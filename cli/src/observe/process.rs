@@ -23,8 +23,13 @@ pub struct Facts {
     pub state: char,
 }
 
-/// What is known of a process; `None` if there is none of this number.
+/// What is known of a process; `None` if none of this number runs.
 pub fn facts(pid: u32) -> Option<Facts> {
+    facts_of_child(pid).filter(|facts| facts.state != 'Z')
+}
+
+/// The same of a child of this process, which has its number until it is waited for, also if it has ended.
+pub fn facts_of_child(pid: u32) -> Option<Facts> {
     let process = Process::new(i32::try_from(pid).ok()?).ok()?;
     let stat = process.stat().ok()?;
     let status = process.status().ok()?;
@@ -36,7 +41,6 @@ pub fn facts(pid: u32) -> Option<Facts> {
         rss: stat.rss.saturating_mul(procfs::page_size()),
         state: stat.state,
     })
-    .filter(|facts| facts.state != 'Z')
 }
 
 /// The inode of the PID namespace that this program is in.

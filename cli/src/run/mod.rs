@@ -1,0 +1,142 @@
+//! `goheap run -- PROGRAM`: runs any program on the heap, watches it, passes on how it ended, and
+//! leaves a report.
+//!
+//! | file | idea |
+//! | --- | --- |
+//! | `watch.rs` | start it, look at it, pass signals on |
+//! | `timeline.rs` | what was seen |
+//! | `summary.rs`, `report.rs` | what is left of it: JSON, and a page to read |
+
+mod chart;
+mod report;
+mod summary;
+mod timeline;
+mod watch;
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use crate::{Error, preload, program, steer};
+use summary::Summary;
+use timeline::Timeline;
+
+/// Run a program on Go's memory manager, watch it, and write a report.
+///
+/// The program runs with libgoheap.so preloaded: every malloc in it, in its libraries and in the
+/// programs that it starts is served by goheap. Its standard streams are its own. It must be linked
+/// dynamically against glibc, and be neither setuid nor setgid. Watched is the process that is
+/// started, through each program that it becomes by exec, but not its children: goheap top lists those.
+///
+/// Exit code: that of the program; if a signal ended it, goheap ends by the same signal (shells
+/// show 128 + its number). 127: the program is not found; 126: it cannot be run, or not on the
+/// library; 125: goheap itself failed. SIGINT, SIGTERM, SIGHUP and SIGQUIT that are sent to goheap
+/// are passed on.
+#[derive(clap::Args)]
+pub struct Options {
+    /// GOGC for the program: percent, or off.
+    #[arg(long, value_name = "N", value_parser = checked("GOGC"), allow_hyphen_values = true)]
+    gogc: Option<String>,
+    /// GOMEMLIMIT for the program: 512MiB, 1GiB, off.
+    #[arg(long, value_name = "SIZE", value_parser = checked("GOMEMLIMIT"))]
+    memlimit: Option<String>,
+    /// GOHEAP_POLICY for the program: the version of Go whose behaviour to follow.
+    #[arg(long, value_name = "P", value_parser = checked("GOHEAP_POLICY"))]
+    policy: Option<String>,
+    /// Where to write timeline.csv, summary.json and report.html [default: goheap-run.PID].
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Milliseconds between two looks at the program.
+    #[arg(long, value_name = "MS", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=3_600_000))]
+    every: u64,
+    /// No live line, and no closing one.
+    #[arg(long, short)]
+    quiet: bool,
+    /// The program and its arguments.
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "PROGRAM"
+    )]
+    command: Vec<OsString>,
+}
+
+/// A value that the heap would take for that variable.
+fn checked(name: &'static str) -> impl Fn(&str) -> Result<String, String> + Clone {
+    move |text| steer::knob(name, text).map(|_| text.to_owned())
+}
+
+/// What goheap itself fails with, beside a program's own exit codes.
+const FAILED: u8 = 125;
+
+/// Runs the program to its end. Returns the exit code, unless a signal ended the program.
+pub fn run(options: &Options) -> Result<ExitCode, Error> {
+    run_to_end(options).or_else(|error| {
+        eprintln!("{error}");
+        Ok(match error {
+            Error::Program { code, .. } => code.into(),
+            _ => FAILED.into(),
+        })
+    })
+}
+
+fn run_to_end(options: &Options) -> Result<ExitCode, Error> {
+    let (name, arguments) = options.command.split_first().ok_or(Error::Program {
+        program: PathBuf::new(),
+        reason: "is not named".into(),
+        code: FAILED,
+    })?;
+    program::check(name)?;
+    let mut command = preload::command(name, arguments)?;
+    command.env("GOHEAP_PUBLISH", "1");
+    for (variable, value) in [
+        ("GOGC", &options.gogc),
+        ("GOMEMLIMIT", &options.memlimit),
+        ("GOHEAP_POLICY", &options.policy),
+    ] {
+        if let Some(value) = value {
+            command.env(variable, value);
+        }
+    }
+    let folder = options
+        .out
+        .clone()
+        .unwrap_or_else(|| format!("goheap-run.{}", std::process::id()).into());
+    fs::create_dir_all(&folder).map_err(Error::system(format!(
+        "make the folder {}",
+        folder.display()
+    )))?;
+
+    let knobs = summary::knobs_in_force(&command);
+    let every = Duration::from_millis(options.every);
+    let watched = watch::to_the_end(command, &folder.join("timeline.csv"), every, options.quiet)?;
+    let summary = Summary::of(&options.command, knobs, &watched);
+    let written = watched
+        .written
+        .and_then(|()| leave(&summary, &watched.timeline, &folder));
+    if let Err(error) = written {
+        eprintln!("{error}");
+        // A program that failed is to be seen to have.
+        if watched.status.success() {
+            return Ok(FAILED.into());
+        }
+    } else if !options.quiet && watch::is_terminal() {
+        let report = folder.join("report.html");
+        eprintln!("goheap: {}; {}", summary.in_short(), report.display());
+    }
+    watched.started.pass_on(watched.status)
+}
+
+/// Writes what is left of a run beside its timeline.
+fn leave(summary: &Summary, timeline: &Timeline, folder: &Path) -> Result<(), Error> {
+    write(&folder.join("summary.json"), &summary.json()?)?;
+    let page = report::page(summary, timeline)?;
+    write(&folder.join("report.html"), &page)
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Error> {
+    fs::write(path, text).map_err(Error::system(format!("write {}", path.display())))
+}

@@ -1,0 +1,143 @@
+//! `goheap top [PID]`: programs on the heap, live.
+//!
+//! | file | idea |
+//! | --- | --- |
+//! | `list.rs` | all programs of this user, a row each |
+//! | `program.rs` | one program: its memory by state over time, its aims, its size classes |
+
+mod list;
+mod program;
+
+use std::io::{self, IsTerminal};
+use std::time::{Duration, Instant};
+
+use ratatui::DefaultTerminal;
+use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+
+use crate::{Error, observe};
+use list::List;
+use program::Watched;
+
+/// Watch running programs on goheap.
+///
+/// Without a PID, lists all that this user may look at; Enter opens one. With one, shows its memory
+/// by state as it changes, its cycles and goals, and its size classes. q quits, Esc goes back to
+/// the list, g collects, f gives memory back.
+#[derive(clap::Args)]
+pub struct Options {
+    /// The process.
+    pid: Option<u32>,
+    /// Milliseconds between two looks.
+    #[arg(long, value_name = "MS", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(50..=3_600_000))]
+    every: u64,
+}
+
+/// How long a program may take to answer before the screen goes on without it.
+const PATIENCE: Duration = Duration::from_millis(300);
+
+/// What is on the screen.
+enum Screen {
+    List(List),
+    Program(Box<Watched>),
+}
+
+/// Shows the screen until somebody quits.
+pub fn run(options: &Options) -> Result<(), Error> {
+    if !io::stdout().is_terminal() || !io::stdin().is_terminal() {
+        return Err(Error::system("show a live screen")(io::Error::other(
+            "there is no terminal; goheap stats prints once",
+        )));
+    }
+    let mut screen = match options.pid {
+        Some(pid) => Screen::Program(Box::new(Watched::open(pid)?)),
+        None => Screen::List(List::new()),
+    };
+    let mut terminal = ratatui::try_init().map_err(Error::system("use the terminal"))?;
+    let every = Duration::from_millis(options.every);
+    let result = show(&mut terminal, &mut screen, every);
+    ratatui::restore();
+    result.map_err(Error::system("use the terminal"))
+}
+
+fn show(terminal: &mut DefaultTerminal, screen: &mut Screen, every: Duration) -> io::Result<()> {
+    loop {
+        let looked = Instant::now();
+        match screen {
+            Screen::List(list) => list.look(),
+            Screen::Program(program) => program.look(),
+        }
+        loop {
+            terminal.draw(|frame| match screen {
+                Screen::List(list) => list.draw(frame),
+                Screen::Program(program) => program.draw(frame),
+            })?;
+            if !event::poll(every.saturating_sub(looked.elapsed()))? {
+                break;
+            }
+            if let Event::Key(key) = event::read()?
+                && key.kind != KeyEventKind::Release
+            {
+                match pressed(screen, key) {
+                    After::Quit => return Ok(()),
+                    After::Look => break,
+                    After::Draw => {}
+                }
+            }
+        }
+    }
+}
+
+/// What a key asks of the loop.
+enum After {
+    Quit,
+    Look,
+    Draw,
+}
+
+fn pressed(screen: &mut Screen, key: KeyEvent) -> After {
+    let control = key.modifiers.contains(KeyModifiers::CONTROL);
+    match (key.code, &mut *screen) {
+        (KeyCode::Char('c'), _) if control => After::Quit,
+        (KeyCode::Char('q'), _) => After::Quit,
+        (KeyCode::Up | KeyCode::Char('k'), Screen::List(list)) => {
+            list.move_by(-1);
+            After::Draw
+        }
+        (KeyCode::Down | KeyCode::Char('j'), Screen::List(list)) => {
+            list.move_by(1);
+            After::Draw
+        }
+        (KeyCode::Enter, Screen::List(list)) => match list.chosen().map(Watched::open) {
+            Some(Ok(program)) => {
+                *screen = Screen::Program(Box::new(program));
+                After::Look
+            }
+            Some(Err(error)) => {
+                list.say(error.to_string());
+                After::Draw
+            }
+            None => After::Draw,
+        },
+        (KeyCode::Esc, Screen::List(_)) => After::Quit,
+        (KeyCode::Esc | KeyCode::Backspace | KeyCode::Left, Screen::Program(_)) => {
+            *screen = Screen::List(List::new());
+            After::Look
+        }
+        (KeyCode::Char('g'), Screen::Program(program)) => {
+            program.gc();
+            After::Look
+        }
+        (KeyCode::Char('f'), Screen::Program(program)) => {
+            program.free();
+            After::Look
+        }
+        _ => After::Draw,
+    }
+}
+
+/// The programs to show: not this one, which is on the heap as well.
+fn programs() -> Vec<observe::Program> {
+    let mut programs = observe::list();
+    programs.retain(|program| program.facts.pid != std::process::id());
+    programs
+}
