@@ -57,10 +57,37 @@ pub unsafe fn fork_unlock() {
 
 /// In the child of a `fork`, where these threads do not exist: they start again on need.
 pub fn forget_threads() {
+    os::forget_threads();
+    MAIN_ENDED.store(false, Relaxed);
     SWEEPER.forget();
     SCAVENGER.forget();
     // The child is yet to be published.
     WANTED.store(true, Relaxed);
+}
+
+/// Whether the main thread has ended, other than with the process.
+static MAIN_ENDED: AtomicBool = AtomicBool::new(false);
+/// How often it is looked then whether the program's other threads have, too.
+const LAST_LOOK_NS: u64 = 10_000_000;
+
+/// The main thread has ended, and the process ends with the last of the others. libc sees to that by
+/// counting threads, but counts the heap's, too: so it is the sweeper that sees to it.
+pub fn main_thread_ended() {
+    MAIN_ENDED.store(true, Relaxed);
+    call_sweeper(0);
+    start_wanted();
+}
+
+/// When to look again whether the program's last thread has ended, on the monotonic clock.
+fn end_with_the_last_thread(now: u64) -> u64 {
+    if !MAIN_ENDED.load(Relaxed) {
+        return u64::MAX;
+    }
+    if os::only_own_threads() {
+        MAIN_ENDED.store(false, Relaxed);
+        os::exit_as_last_thread();
+    }
+    now + LAST_LOOK_NS
 }
 
 /// Whether a thread waits to be started, or the process to be published, as it does at first.
@@ -154,7 +181,9 @@ extern "C" fn sweeper(_: *mut c_void) -> *mut c_void {
             } else {
                 due.sweep_ns
             };
-            SWEEPER.sleep(calls, due.mark_end_ns.min(sweep_ns).min(due.forced_ns));
+            let look_ns = end_with_the_last_thread(now);
+            let due_ns = due.mark_end_ns.min(sweep_ns).min(due.forced_ns);
+            SWEEPER.sleep(calls, due_ns.min(look_ns));
         }
     }
 }

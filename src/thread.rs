@@ -4,6 +4,7 @@
 //! the thread ends. What runs after that, other destructors say, uses a cache
 //! that all such threads share.
 
+use crate::background;
 use crate::runtime::{HEAP, RUNTIME};
 use crate::tls::{self, Life};
 use core::ffi::c_void;
@@ -12,7 +13,7 @@ use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicPtr, AtomicU32};
 use goheap_allocator::Cache;
 use goheap_allocator::lock::{Guard, Lock, Rank};
-use goheap_allocator::os::ThreadKey;
+use goheap_allocator::os::{self, ThreadKey};
 
 /// The pthread key plus one; 0 before there is one.
 static KEY: AtomicU32 = AtomicU32::new(0);
@@ -94,6 +95,9 @@ unsafe extern "C" fn hand_back(cache: *mut c_void) {
     tls::end();
     // SAFETY: the key's value is this thread's cache, which it no longer uses.
     unsafe { HEAP.release_cache(cache.cast()) };
+    if os::is_main_thread() {
+        background::main_thread_ended();
+    }
 }
 
 /// The shared cache's lock, for the span of a `fork`.

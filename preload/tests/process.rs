@@ -33,6 +33,11 @@ fn threads_outlive_main() {
 }
 
 #[test]
+fn a_process_ends_with_its_last_thread() {
+    part_holds("the_last_thread_ends");
+}
+
+#[test]
 fn main_ends_while_threads_allocate() {
     part_holds("main_ends_amid_threads");
 }

@@ -26,8 +26,9 @@ pub use linux::{
     Futex, Linux, monotonic_ns, process_cpu_ns, stderr_line, wall_clock_ns, yield_now,
 };
 pub use process::{
-    ThreadKey, at_exit, at_fork, environment, has_environment, keeping_errno, process_id,
-    processors, set_errno, start_thread,
+    ThreadKey, at_exit, at_fork, environment, exit_as_last_thread, forget_threads, has_environment,
+    is_main_thread, keeping_errno, only_own_threads, process_id, processors, set_errno,
+    start_thread,
 };
 pub use shared::{
     ProcessId, Resident, for_some_names, process_exists, share, unlink, unshare, wait_shared,

@@ -2,6 +2,7 @@
 
 use core::ffi::{CStr, c_int, c_void};
 use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// An environment variable's value. The environment must not be changed by another thread meanwhile.
 pub fn environment(name: &CStr) -> Option<&'static [u8]> {
@@ -57,6 +58,67 @@ pub fn set_errno(value: c_int) {
 /// it, too: where a program has so much of that that a thread is refused for it, the next larger one is tried.
 const STACKS: [usize; 3] = [256 << 10, 8 << 20, 64 << 20];
 
+/// Threads that [`start_thread`] started in this process.
+static STARTED: AtomicU32 = AtomicU32::new(0);
+
+/// In the child of a `fork`, where those threads do not exist.
+pub fn forget_threads() {
+    STARTED.store(0, Relaxed);
+}
+
+/// Whether the calling thread is the one that the process began with.
+pub fn is_main_thread() -> bool {
+    // SAFETY: queries without side effects.
+    unsafe { libc::gettid() == libc::getpid() }
+}
+
+/// Whether, once the main thread has ended, no thread is left but those that [`start_thread`]
+/// started. `false` where the system does not tell.
+pub fn only_own_threads() -> bool {
+    let mut text = [0u8; 1024];
+    // SAFETY: the path is NUL-terminated, the buffer is as long as said.
+    let n = unsafe {
+        let fd = libc::open(
+            c"/proc/self/stat".as_ptr(),
+            libc::O_RDONLY | libc::O_CLOEXEC,
+        );
+        if fd < 0 {
+            return false;
+        }
+        let n = libc::read(fd, text.as_mut_ptr().cast(), text.len());
+        libc::close(fd);
+        n
+    };
+    let text = &text[..usize::try_from(n).unwrap_or(0)];
+    // The program's name, in brackets, may hold anything; the count is the 18th field behind it.
+    let behind = text.rsplit(|&c| c == b')').next().unwrap_or(&[]);
+    let count = behind.split(|&c| c == b' ').nth(18);
+    let count = count.and_then(|digits| core::str::from_utf8(digits).ok()?.parse::<u32>().ok());
+    // The main thread stays in the count until the process ends.
+    count == Some(STARTED.load(Relaxed) + 1)
+}
+
+/// Ends the process as libc does when its last thread ends: `exit(0)`, in a thread with as much stack
+/// as any, and no signal blocked.
+pub fn exit_as_last_thread() {
+    extern "C" fn last(_: *mut c_void) -> *mut c_void {
+        // SAFETY: an empty set; exit handlers are the program's business.
+        unsafe {
+            let mut none: libc::sigset_t = core::mem::zeroed();
+            libc::sigemptyset(&mut none);
+            libc::pthread_sigmask(libc::SIG_SETMASK, &none, core::ptr::null_mut());
+            libc::exit(0)
+        }
+    }
+    // SAFETY: default attributes; `last` needs no argument.
+    unsafe {
+        let mut thread: libc::pthread_t = core::mem::zeroed();
+        if libc::pthread_create(&mut thread, core::ptr::null(), last, core::ptr::null_mut()) != 0 {
+            libc::exit(0);
+        }
+    }
+}
+
 /// Starts a detached thread that runs `body` with all signals blocked: signals are the program's. It
 /// runs on `stack` (lowest address, bytes) if that is given and large enough. `false` if the system refuses.
 ///
@@ -83,6 +145,7 @@ pub unsafe fn start_thread(
         libc::pthread_sigmask(libc::SIG_SETMASK, &before, core::ptr::null_mut());
         match started {
             Some(Ok(thread)) => {
+                STARTED.fetch_add(1, Relaxed);
                 libc::pthread_setname_np(thread, name.as_ptr());
                 true
             }

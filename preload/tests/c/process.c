@@ -112,6 +112,27 @@ static void main_ends_first(void) {
     pthread_exit(NULL);
 }
 
+/* The process ends with its last thread, though the heap has threads of its own; so does a child that a
+   thread forked, whose last thread that one is. */
+static void *forking(void *unused) {
+    (void)unused;
+    churn(5, 100000);
+    pid_t child = fork();
+    CHECK(child >= 0);
+    alarm(60);
+    churn(6, 100000);
+    if (child) wait_for(child);
+    return NULL;
+}
+static void the_last_thread_ends(void) {
+    pthread_t thread;
+    alarm(60);
+    for (int i = 0; i < 2; i++) CHECK(!pthread_create(&thread, NULL, churning, NULL));
+    CHECK(!pthread_create(&thread, NULL, forking, NULL));
+    churn(4, 1000);
+    pthread_exit(NULL);
+}
+
 /* Main leaves while threads are at it. */
 static void main_ends_amid_threads(void) {
     pthread_t thread;
@@ -364,6 +385,7 @@ int main(int count, char **arguments) {
 #define PART(name) if (!strcmp(part, #name)) return name(), 0
     PART(constructors);
     PART(main_ends_first);
+    PART(the_last_thread_ends);
     PART(main_ends_amid_threads);
     PART(thread_exit);
     PART(forks);
