@@ -186,8 +186,12 @@ impl ByHand {
     fn free(&self, objects: &[usize]) {
         for object in objects {
             // SAFETY: this thread owns the cache; a full log is flushed.
-            if unsafe { self.cache.log(*object) } {
-                counted::flush(self.heap, self.cache);
+            unsafe {
+                if !self.cache.log(*object) {
+                    counted::flush(self.heap, self.cache);
+                    let logged = self.cache.log(*object);
+                    assert!(logged, "a flushed log has room");
+                }
             }
         }
         counted::flush(self.heap, self.cache);
