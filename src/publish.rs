@@ -4,7 +4,7 @@
 //! The page is made, and the thread that answers is started, on the first allocation that goes beyond
 //! a thread's cache and finds libc set up; in the child of a `fork`, on the first such one there. From then on the thread
 //! sleeps in the kernel until somebody asks. It has no cache, so reading the counters moves nobody's
-//! slots. Where the system refuses any of it, the process just is not seen.
+//! slots, and it opens no file: a program may count on which descriptor it gets next. Where the system refuses any of it, the process just is not seen.
 //!
 //! A process that ends in order removes its page. Was the page prepared by who started the process,
 //! it stays, with a last snapshot in it: the thread takes that, not the thread that exits, which may have been
@@ -70,8 +70,10 @@ pub fn begin_if_due() -> bool {
 
 /// The path of the calling process's page, and the page.
 fn open() -> Option<(Path, &'static SharedPage)> {
-    let path = Path::of(ProcessId::own()?)?;
+    let own = ProcessId::own()?;
+    let path = Path::of(own)?;
     let page = os::share(path.text()?, BYTES)?;
+    remove_stale(own.namespace);
     // SAFETY: mapped, and as long as a page of atomics, for which all bits are values.
     Some((path, unsafe { page.cast().as_ref() }))
 }
@@ -124,7 +126,6 @@ extern "C" fn answer(_: *mut c_void) -> *mut c_void {
     let Some(page) = page() else {
         return null_mut();
     };
-    remove_stale();
     while page.is_owned_by(owner()) {
         let Some((request, command)) = page.asked() else {
             let answered = page.answered().load(Relaxed);
@@ -134,7 +135,14 @@ extern "C" fn answer(_: *mut c_void) -> *mut c_void {
         if let Some(command) = command {
             carry_out(command);
         }
-        page.publish(&snapshot::of_process(), page.life() == Life::Ending);
+        let last = page.life() == Life::Ending;
+        let mut snapshot = snapshot::of_process();
+        if last {
+            let resident = os::Resident::own();
+            snapshot.rss = resident.now;
+            snapshot.peak_rss = resident.peak;
+        }
+        page.publish(&snapshot, last);
         page.answer(request, command.is_some());
         os::wake_shared(page.answered());
     }
@@ -143,11 +151,10 @@ extern "C" fn answer(_: *mut c_void) -> *mut c_void {
 
 /// Removes pages of processes that are gone without having done so: the children that a server forks
 /// and kills would otherwise leave more and more. Looks at the newest few dozen.
-fn remove_stale() {
-    let Some(own) = ProcessId::own() else { return };
+fn remove_stale(namespace: u64) {
     os::for_some_names(FOLDER, |name| {
         if let Some(other) = Identity::from_name(name)
-            && other.namespace == own.namespace
+            && other.namespace == namespace
             && !os::process_exists(other.pid)
             && let Some(path) = Path::to(other)
         {

@@ -29,9 +29,6 @@ pub fn of_process() -> Snapshot {
     let classes = counts(&totals);
     snapshot.taken_ns = os::monotonic_ns();
     snapshot.started_ns = RUNTIME.started_ns.load(Relaxed);
-    let resident = os::Resident::own();
-    snapshot.rss = resident.now;
-    snapshot.peak_rss = resident.peak;
     snapshot.mapped_ready = cycle::mapped_ready();
     snapshot.released_ever = HEAP.pages().released_ever.get();
     snapshot.with(&stats, classes)

@@ -127,7 +127,7 @@ figures! {
     taken_ns: u64,
     /// When the heap started, on the same clock. Another value than before: the process runs another program.
     started_ns: u64,
-    /// The process's resident set; 0 if it could not find out.
+    /// The process's resident set. The program itself fills it in as it ends; else who looks does.
     rss: u64,
     /// The largest resident set since the process runs this program, likewise.
     peak_rss: u64,

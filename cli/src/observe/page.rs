@@ -135,7 +135,12 @@ impl Page {
         if !page.was_understood() {
             return Err("does not know this command: its goheap is of another version");
         }
-        page.snapshot().ok_or("has answered nothing")
+        let mut snapshot = page.snapshot().ok_or("has answered nothing")?;
+        if let Some(facts) = facts(self.identity.pid) {
+            snapshot.rss = facts.rss;
+            snapshot.peak_rss = facts.peak_rss;
+        }
+        Ok(snapshot)
     }
 
     fn may_still_answer(&self, waited: Duration, patience: Duration) -> Result<(), &'static str> {

@@ -19,6 +19,8 @@ pub struct Facts {
     pub user: u32,
     /// Its resident set in bytes.
     pub rss: u64,
+    /// The largest one since the process runs this program, in bytes.
+    pub peak_rss: u64,
     /// The kernel's letter for its state: `T` is stopped, `Z` has ended.
     pub state: char,
 }
@@ -39,6 +41,7 @@ pub fn facts_of_child(pid: u32) -> Option<Facts> {
         started: stat.starttime,
         user: status.euid,
         rss: stat.rss.saturating_mul(procfs::page_size()),
+        peak_rss: status.vmhwm.unwrap_or(0).saturating_mul(1024),
         state: stat.state,
     })
 }

@@ -136,7 +136,8 @@ impl Timeline {
     /// Adds a look at the program, unless it is the last one again.
     pub fn add(&mut self, snapshot: Snapshot) -> Result<(), Error> {
         if let Some((_, before)) = &self.last {
-            if before.taken_ns == snapshot.taken_ns {
+            // Nobody filled in its resident set: it is an answer that came too late, to a look given up.
+            if before.taken_ns == snapshot.taken_ns || snapshot.rss == 0 {
                 return Ok(());
             }
             self.program += u32::from(before.started_ns != snapshot.started_ns);
