@@ -3,6 +3,7 @@
 use crate::runtime::{HEAP, RUNTIME};
 use crate::{background, cycle};
 use core::sync::atomic::Ordering::Relaxed;
+use goheap_allocator::heap::{Findings, Others};
 
 /// Runs a whole cycle (Go: `runtime.GC`). Everything that was dead when this was called is
 /// free when it returns. Costs a sweep of all spans, in this thread.
@@ -42,4 +43,73 @@ pub fn set_memory_limit(bytes: i64) -> i64 {
     background::goals_changed();
     background::start_wanted();
     old
+}
+
+/// Holds all the heap's structures against each other while other threads go on. Costs a look at
+/// each page and each slot, during which nobody else gets memory for a cache or a page.
+/// `GOHEAP_CHECK=1` does it at each cycle.
+///
+/// # Errors
+/// What disagrees. The heap is broken then, and who goes on with it loses data.
+#[expect(
+    clippy::result_large_err,
+    reason = "where the heap is broken, nothing can be allocated"
+)]
+pub fn check() -> Result<(), Findings> {
+    HEAP.check(Others::Run).into_result()
+}
+
+#[cfg(test)]
+#[path = "../tests/support/child.rs"]
+mod child;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use goheap_allocator::Linux;
+    use goheap_allocator::meta::Kind;
+
+    /// A cache that is counted, and that there is not.
+    fn break_it() {
+        let block = HEAP.meta().take(&Linux, Kind::Caches, 64);
+        assert!(block.is_ok());
+    }
+
+    #[test]
+    fn a_broken_heap_is_told_on_request() {
+        child::run(
+            a_broken_heap_is_told_on_request,
+            |_| {},
+            || {
+                gc();
+                assert!(check().is_ok());
+                break_it();
+                let findings = check().expect_err("the heap is broken");
+                assert!(
+                    findings.to_string().contains("bytes of caches"),
+                    "{findings}"
+                );
+                gc();
+            },
+        )
+        .expect_success();
+    }
+
+    #[test]
+    fn a_broken_heap_ends_the_process_at_the_next_cycle_where_that_is_asked_for() {
+        let outcome = child::run(
+            a_broken_heap_ends_the_process_at_the_next_cycle_where_that_is_asked_for,
+            |command| {
+                command.env("GOHEAP_CHECK", "1");
+            },
+            || {
+                (0..10).for_each(|_| gc());
+                break_it();
+                gc();
+            },
+        );
+        let outcome = outcome.expect_signal(6);
+        let words = "goheap: the heap is broken: bytes of caches: counted";
+        assert!(outcome.stderr.contains(words), "{outcome}");
+    }
 }

@@ -54,8 +54,9 @@ mod thread;
 mod tls;
 mod worker;
 
-pub use control::{free_os_memory, gc, set_gc_percent, set_memory_limit};
+pub use control::{check, free_os_memory, gc, set_gc_percent, set_memory_limit};
 pub use global::GoHeap;
+pub use goheap_allocator::heap::Findings;
 pub use goheap_stats::{BySize, MemStats};
 pub use publish::{before_end, prepare_for_exec};
 pub use snapshot::{read_counts, read_mem_stats};

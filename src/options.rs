@@ -57,6 +57,8 @@ pub struct Options {
     pub eager: bool,
     /// Whether the process shows its counters.
     pub publish: bool,
+    /// The whole heap is checked at each cycle.
+    pub check: bool,
 }
 
 /// All knobs. The policy stands first, for it presets what later ones set.
@@ -240,6 +242,15 @@ pub const KNOBS: &[Knob] = &[
         variable: c"GOHEAP_PUBLISH",
         set: |o, v| set(&mut o.publish, flag(v)),
     },
+    Knob {
+        name: "GOHEAP_CHECK",
+        takes: "0 or 1",
+        default: "0",
+        does: "1 holds all the heap's structures against each other at each cycle. What disagrees is said on standard error, and ends the process.",
+        go: "GODEBUG=gccheckmark=1",
+        variable: c"GOHEAP_CHECK",
+        set: |o, v| set(&mut o.check, flag(v)),
+    },
 ];
 
 impl Knob {
@@ -289,6 +300,7 @@ impl Options {
         forced_period_ns: 120_000_000_000,
         eager: false,
         publish: true,
+        check: false,
     };
 
     /// What the environment says. Complains on standard error about values that it cannot take.

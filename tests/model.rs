@@ -179,6 +179,7 @@ fn the_same_duties_hold_whatever_the_knobs_say() {
         ("GOHEAP_RECLAIM", "eager"),
         ("GODEBUG", "madvdontneed=0"),
         ("GOHEAP_LEAST_HEAP", "64KiB"),
+        ("GOHEAP_CHECK", "1"),
     ];
     let body = || {
         judge_many(

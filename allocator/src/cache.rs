@@ -62,7 +62,7 @@ pub struct Cache {
     /// class's number alone.
     bytes: [usize; CLASSES],
     /// Entries that the log has room for; it is filled from its end.
-    room: AtomicUsize,
+    pub(crate) room: AtomicUsize,
     pub(crate) held: [Held; CLASSES],
     pub(crate) pages: UnsafeCell<PageCache>,
     /// The sweep at which the owner last returned stale spans.

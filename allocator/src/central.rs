@@ -113,6 +113,19 @@ impl Lists {
         self.cached[side].pop()
     }
 
+    /// Each list of spans in use: their state, and the parity of the sweep that has seen them.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (State, u32, &SpanList)> {
+        let states = [
+            (State::Cached, &self.cached),
+            (State::Partial, &self.partial),
+            (State::Full, &self.full),
+        ];
+        let sides = [0, 1];
+        states
+            .into_iter()
+            .flat_map(move |(state, pair)| sides.map(|i| (state, i, &pair[i as usize])))
+    }
+
     /// All spans in use.
     pub fn iter(&self) -> impl Iterator<Item = &'static Span> {
         let lists = [&self.cached, &self.partial, &self.full];

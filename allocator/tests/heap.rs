@@ -2,6 +2,7 @@
 
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use goheap_allocator::heap::Others;
 use goheap_allocator::os::Advice;
 use goheap_allocator::{CHUNK, Cache, Heap, Linux, Os, OsError, PAGE, SizeClass};
 
@@ -130,6 +131,13 @@ fn cycle(heap: &TestHeap) {
 fn sweep(heap: &TestHeap) {
     while heap.sweep_some().is_some() {}
     assert!(heap.progress().is_done());
+    assert_sound(heap);
+}
+
+#[track_caller]
+fn assert_sound(heap: &TestHeap) {
+    let findings = heap.check(Others::Rest);
+    assert!(findings.count() == 0, "{findings}");
 }
 
 #[test]
@@ -225,6 +233,7 @@ fn the_counters_of_pages_always_add_up_to_what_was_grown() {
             cycle(heap);
             heap.scavenge(1 << 20, round % 40 == 0, || false);
         }
+        assert_sound(heap);
         let t = heap.totals();
         assert_eq!(
             (t.in_use + t.retained + t.released + t.stacks) % CHUNK as u64,

@@ -26,6 +26,8 @@ pub trait Heap: GlobalAlloc + Sync {
     /// Holds the counters against each other: what disagrees, or the figures, or nothing
     /// from a heap that does not count.
     fn audit(&self) -> Result<Option<Figures>, String>;
+    /// Holds the heap's own structures against each other: what disagrees, if anything does.
+    fn check(&self) -> Result<(), String>;
 }
 
 impl Heap for GoHeap {
@@ -53,6 +55,10 @@ impl Heap for GoHeap {
             heap_objects: stats.heap_objects,
         }))
     }
+
+    fn check(&self) -> Result<(), String> {
+        goheap::check().map_err(|findings| findings.to_string())
+    }
 }
 
 /// The C library's heap: neither knobs nor counters, but the same duty to its objects.
@@ -71,5 +77,9 @@ impl Heap for System {
 
     fn audit(&self) -> Result<Option<Figures>, String> {
         Ok(None)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        Ok(())
     }
 }

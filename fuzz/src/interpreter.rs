@@ -14,6 +14,8 @@ use crate::{Command, Fault, Heap, MAX_ALIGN_LOG2, MAX_SIZE, Order, Program, SLOT
 const BUDGET: usize = 96 << 20;
 /// Commands of a thread between two audits.
 const AUDIT_EVERY: usize = 8;
+/// Commands of a thread between two checks of the whole heap.
+const CHECK_EVERY: usize = 100;
 
 /// Runs a program on a heap that nothing else reconfigures meanwhile.
 ///
@@ -76,7 +78,8 @@ pub fn run(heap: &impl Heap, program: &Program) -> Result<(), Fault> {
     shared.reset_knobs();
     heap.collect();
     heap.collect();
-    shared.audit().map_err(at_end)
+    shared.audit().map_err(at_end)?;
+    heap.check().map_err(What::Structures).map_err(at_end)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -256,6 +259,9 @@ impl<'a, H: Heap> Worker<'a, H> {
         self.perform(command)?;
         if step % AUDIT_EVERY == AUDIT_EVERY - 1 {
             self.shared.audit()?;
+        }
+        if step % CHECK_EVERY == CHECK_EVERY - 1 {
+            self.shared.heap.check().map_err(What::Structures)?;
         }
         Ok(())
     }

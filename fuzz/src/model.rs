@@ -56,6 +56,8 @@ pub enum What {
     },
     /// The counters contradict each other or what is live.
     Counters(String),
+    /// The heap's structures contradict each other.
+    Structures(String),
 }
 
 /// A duty failed in, and where.

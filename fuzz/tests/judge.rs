@@ -19,6 +19,7 @@ enum Flaw {
     LosesLimit,
     Miscounts,
     CountsTooLittle,
+    ContradictsItself,
 }
 
 /// The C library's heap with a flaw.
@@ -94,6 +95,13 @@ impl Heap for Flawed {
 
     fn set_memory_limit(&self, _bytes: i64) -> Option<i64> {
         (self.flaw == Flaw::LosesLimit).then_some(i64::MAX)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        match self.flaw {
+            Flaw::ContradictsItself => Err("page 7 is idle".into()),
+            _ => Ok(()),
+        }
     }
 
     fn audit(&self) -> Result<Option<Figures>, String> {
@@ -234,4 +242,10 @@ fn the_system_passes_whatever_bytes_spell() {
         let program = Program::decode(&bytes);
         assert_eq!(run(&System, &program), Ok(()), "{program:?}");
     }
+}
+
+#[test]
+fn structures_that_contradict_each_other_are_found() {
+    let what = found(Flaw::ContradictsItself, &[ALLOC]);
+    assert_eq!(what, What::Structures("page 7 is idle".into()));
 }

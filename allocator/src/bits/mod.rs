@@ -2,7 +2,7 @@
 //! pages among many chunks without reading their bitmaps.
 
 mod chunk;
-mod summary;
+pub(crate) mod summary;
 
 pub use chunk::{ChunkBits, PageBits};
 pub use summary::{Found, LEVELS, Summaries, Summary};

@@ -39,7 +39,7 @@ impl Summary {
         }
     }
 
-    fn merge(parts: &[Summary], width: u32) -> Summary {
+    pub(crate) fn merge(parts: &[Summary], width: u32) -> Summary {
         let mut all = Summary::NONE;
         let mut at_start = true;
         for p in parts {
@@ -59,11 +59,11 @@ impl Summary {
 }
 
 /// Entries of one level that an entry of the level above merges.
-const FAN: usize = 8;
+pub(crate) const FAN: usize = 8;
 /// Levels: 512 pages an entry at the bottom, 16 GiB at the top.
 pub const LEVELS: usize = 5;
 
-const fn width(level: usize) -> usize {
+pub(crate) const fn width(level: usize) -> usize {
     CHUNK_PAGES * FAN.pow(level as u32)
 }
 
@@ -73,9 +73,9 @@ pub struct Summaries {
     level: [NonNull<Summary>; LEVELS],
     chunks: usize,
     /// Entries of the top level below this one have nothing free.
-    first_top: usize,
+    pub(crate) first_top: usize,
     /// Chunks below this one may be in use.
-    grown: usize,
+    pub(crate) grown: usize,
 }
 
 /// Where a search ended.
@@ -104,13 +104,13 @@ impl Summaries {
         }
     }
 
-    fn slice(&self, level: usize, from: usize, count: usize) -> &[Summary] {
+    pub(crate) fn slice(&self, level: usize, from: usize, count: usize) -> &[Summary] {
         debug_assert!(from + count <= Self::entries(level, self.chunks));
         // SAFETY: within the entries promised to `new`; changed only through &mut self.
         unsafe { core::slice::from_raw_parts(self.level[level].as_ptr().add(from), count) }
     }
 
-    fn set(&mut self, level: usize, at: usize, s: Summary) {
+    pub(crate) fn set(&mut self, level: usize, at: usize, s: Summary) {
         debug_assert!(at < Self::entries(level, self.chunks));
         // SAFETY: as in `slice`, with &mut self.
         unsafe { self.level[level].as_ptr().add(at).write(s) };

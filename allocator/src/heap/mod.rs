@@ -7,13 +7,16 @@
 //! | `sweep.rs` | condemned slots become free, empty spans go back to the page heap |
 //! | `threads.rs` | caches come and go with their threads; `fork` |
 //! | `totals.rs` | one consistent reading of the counters |
+//! | `check/` | whether all of it agrees |
 
+mod check;
 mod death;
 mod refill;
 mod sweep;
 mod threads;
 mod totals;
 
+pub use check::{Findings, Others};
 pub use death::{Deaths, report_and_abort};
 pub use refill::{Large, Refill};
 pub use sweep::Progress;

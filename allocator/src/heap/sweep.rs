@@ -20,9 +20,9 @@ pub struct Progress {
     epoch: AtomicU32,
     /// Spans that it has yet to see, above [`SPAN`]; below, pages of those it has seen. One word,
     /// since each span swept changes both.
-    state: AtomicU64,
+    pub(super) state: AtomicU64,
     /// Classes below this one hold no unswept span.
-    class: AtomicUsize,
+    pub(super) class: AtomicUsize,
     /// Where reclaiming goes on, in pages.
     reclaim_at: AtomicUsize,
     /// Pages freed by sweeps that nobody has claimed for growth yet.
@@ -39,7 +39,7 @@ const BATCH: usize = 8;
 const STEP: usize = 64;
 
 /// One unswept span in [`Progress`]'s state.
-const SPAN: u64 = 1 << 32;
+pub(super) const SPAN: u64 = 1 << 32;
 
 impl Progress {
     pub(super) const fn new() -> Self {

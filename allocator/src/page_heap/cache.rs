@@ -9,9 +9,11 @@ use crate::bits::Found;
 /// A thread's own idle pages.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PageCache {
-    base: usize,
-    idle: u64,
-    released: u64,
+    pub(crate) base: usize,
+    /// A bit for each page that may be taken.
+    pub(crate) idle: u64,
+    /// Those of them that are released.
+    pub(crate) released: u64,
 }
 
 impl PageCache {

@@ -30,11 +30,11 @@ use goheap_scavenger::ChunkDensity;
 /// Pages left out at the very start of the heap. Go pads its first chunk by a random 0 to 511 pages
 /// (`markRandomPaddingPages`), which count as idle and released for ever; here it is the mean of
 /// that, so that figures repeat.
-const PADDING: usize = 256;
+pub(crate) const PADDING: usize = 256;
 
 /// Pages behind these that hold the stacks of the background threads. As many as the stacks of Go's
 /// first goroutines take out of its heap: the counters have them apart from it (`StackSys`).
-const STACK_PAGES: usize = 32;
+pub(crate) const STACK_PAGES: usize = 32;
 /// How many stacks these are.
 const STACKS: usize = 2;
 
@@ -56,7 +56,7 @@ pub struct Run {
 /// Everything about idle pages.
 #[derive(Debug)]
 pub struct PageHeap {
-    state: Lock<State>,
+    pub(crate) state: Lock<State>,
     /// Bytes in use, retained and released.
     pub bytes: PageCounters,
     /// Bytes released by the background scavenger and at allocation since last asked.
@@ -76,10 +76,10 @@ pub struct PageHeap {
 /// What the lock guards.
 #[derive(Debug)]
 pub struct State {
-    tables: Option<Tables>,
+    pub(crate) tables: Option<Tables>,
     /// The reservation that grows: its next page, and its end.
     growing: Extent,
-    scavenge: scavenge::Cursors,
+    pub(crate) scavenge: scavenge::Cursors,
     physical: usize,
     huge: usize,
     /// Milliseconds, if it is to be known since when pages are idle.
@@ -87,11 +87,11 @@ pub struct State {
 }
 
 #[derive(Debug)]
-struct Tables {
+pub(crate) struct Tables {
     chunks: NonNull<ChunkBits>,
     density: NonNull<ChunkDensity>,
     count: usize,
-    summaries: Summaries,
+    pub(crate) summaries: Summaries,
     /// When each page became idle, in milliseconds; only where that is to be known.
     stamps: Option<NonNull<u32>>,
 }
@@ -139,14 +139,14 @@ impl Tables {
     }
 
     #[inline]
-    fn chunk(&mut self, i: usize) -> &mut ChunkBits {
+    pub(crate) fn chunk(&mut self, i: usize) -> &mut ChunkBits {
         debug_assert!(i < self.count);
         // SAFETY: within the table, borrowed with it; all zeroes is a valid value.
         unsafe { &mut *self.chunks.as_ptr().add(i) }
     }
 
     #[inline]
-    fn density(&mut self, i: usize) -> &mut ChunkDensity {
+    pub(crate) fn density(&mut self, i: usize) -> &mut ChunkDensity {
         debug_assert!(i < self.count);
         // SAFETY: as in `chunk`.
         unsafe { &mut *self.density.as_ptr().add(i) }
@@ -395,7 +395,8 @@ impl PageHeap {
             bytes: usize::MAX,
             errno: 0,
         };
-        let apart = if state.tables.is_none() {
+        // Not once there are tables: the first growth may have been refused after them.
+        let apart = if self.stacks.load(Relaxed).is_null() {
             PADDING + STACK_PAGES
         } else {
             0

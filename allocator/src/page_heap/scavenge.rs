@@ -16,10 +16,10 @@ use crate::{CHUNK_PAGES, PAGE};
 
 /// Where the next look for releasable pages begins.
 #[derive(Debug)]
-pub(super) struct Cursors {
+pub(crate) struct Cursors {
     /// Pages above these have nothing to release. `None`: nothing at all.
     patient: Option<usize>,
-    forced: Option<usize>,
+    pub(crate) forced: Option<usize>,
     /// The highest page freed in this generation.
     freed: Option<usize>,
     /// Counts cycles; a chunk's density is told apart by it.

@@ -12,7 +12,7 @@ use core::sync::atomic::Ordering::Relaxed;
 /// The mark that a death bears: which of the two epochs in flight it was seen in.
 /// All spans are swept before an epoch closes, so there are never more than two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tag(pub(super) u8);
+pub struct Tag(pub(crate) u8);
 
 impl Tag {
     /// The tag of the first epoch.
@@ -23,16 +23,16 @@ impl Tag {
         Tag(3 - self.0)
     }
 
-    pub(super) const fn index(self) -> usize {
+    pub(crate) const fn index(self) -> usize {
         self.0 as usize - 1
     }
 }
 
 /// The death byte of a slot that was never allocated, or was given back unused.
-pub(super) const FREE: u8 = 3;
+pub(crate) const FREE: u8 = 3;
 
 /// Death bytes are read in groups of this many.
-pub(super) const GROUP: usize = 16;
+pub(crate) const GROUP: usize = 16;
 /// A bit for each of a group.
 pub(super) const ALL: u32 = (1 << GROUP) - 1;
 

@@ -36,7 +36,8 @@ use crate::size_class::SizeClass;
 use core::ptr::{null_mut, with_exposed_provenance};
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize};
-use death_bytes::{ALL, FREE, GROUP, fill, matches};
+use death_bytes::{ALL, fill, matches};
+pub(crate) use death_bytes::{FREE, GROUP};
 use slot::{magic_of, slot_at};
 
 /// Where a span is. It changes only under its class's lock.
@@ -88,14 +89,14 @@ pub struct Span {
     /// Where the allocation words begin in the block.
     words: u16,
     class: SizeClass,
-    state: AtomicU8,
+    pub(crate) state: AtomicU8,
     /// Whether a death of each tag was written since the last sweep of that tag.
-    seen: [AtomicU8; 2],
+    pub(crate) seen: [AtomicU8; 2],
     dirty: AtomicU8,
     /// The sweep that has seen this span last.
-    swept: AtomicU32,
+    pub(crate) swept: AtomicU32,
     next: AtomicPtr<Span>,
-    prev: AtomicPtr<Span>,
+    pub(crate) prev: AtomicPtr<Span>,
 }
 
 const _: () = assert!(size_of::<Span>() == 64);
@@ -239,7 +240,7 @@ impl Span {
     }
 
     #[inline(always)]
-    fn words(&self) -> &[AtomicU64] {
+    pub(crate) fn words(&self) -> &[AtomicU64] {
         // SAFETY: the block, exposed by `format`, holds the words behind the death bytes for ever.
         unsafe {
             core::slice::from_raw_parts(self.block_at(usize::from(self.words)), self.word_count())
@@ -257,7 +258,7 @@ impl Span {
     }
 
     #[inline(always)]
-    fn death(&self, slot: usize) -> &AtomicU8 {
+    pub(crate) fn death(&self, slot: usize) -> &AtomicU8 {
         debug_assert!(slot < self.slots().next_multiple_of(GROUP));
         // SAFETY: the block, exposed by `format`, holds a death byte a slot for ever.
         unsafe { &*self.death_at(slot) }
