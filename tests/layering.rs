@@ -42,7 +42,10 @@ const ARROWS: [(&str, &[&str]); 10] = [
     ),
     ("goheap-ring", &[]),
     ("goheap-recorder", &["goheap-ring"]),
-    ("goheap-fuzz", &["goheap", "goheap-stats"]),
+    (
+        "goheap-fuzz",
+        &["goheap", "goheap-allocator", "goheap-stats"],
+    ),
 ];
 
 /// The crates that are policy and plain data: they ask nobody and own no memory by hand.

@@ -11,7 +11,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use goheap::GoHeap;
-use goheap_fuzz::{Command, MAX_ALIGN_LOG2, MAX_SIZE, Order, Program, SLOTS, THREADS, run};
+use goheap_fuzz::{
+    Command, Idle, MAX_ALIGN_LOG2, MAX_SIZE, Order, Program, SLOTS, Simulated, THREADS, run,
+};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
@@ -40,6 +42,15 @@ fn judge(program: &Program) -> Result<(), String> {
 }
 
 fn judge_many(test: &str, cases: u32, programs: impl Strategy<Value = Program>) {
+    judge_many_by(test, cases, programs, judge);
+}
+
+fn judge_many_by(
+    test: &str,
+    cases: u32,
+    programs: impl Strategy<Value = Program>,
+    judge: impl Fn(&Program) -> Result<(), String>,
+) {
     let seed = seed(test);
     let bytes: [u8; 32] = std::array::from_fn(|at| seed.to_le_bytes()[at % 8]);
     let config = Config {
@@ -111,6 +122,8 @@ fn commands() -> impl Strategy<Value = Command> {
         1 => Just(Command::FreeOsMemory),
         1 => prop_oneof![Just(-1), 0..1000, Just(i32::MAX)].prop_map(Command::SetGcPercent),
         1 => prop_oneof![Just(-1), 0..(256_i64 << 20), Just(i64::MAX)].prop_map(Command::SetMemoryLimit),
+        1 => (0..120_000_u32).prop_map(Command::AdvanceClock),
+        1 => (0..20_u8).prop_map(Command::FailNext),
     ]
 }
 
@@ -147,6 +160,32 @@ fn threads_at_once_hand_objects_to_each_other() {
         50,
         programs(Order::Concurrent, 2..=THREADS, 250),
     );
+}
+
+/// The same mechanism over a system that is not there: it can refuse, time can pass, and between two
+/// commands everything must agree.
+#[test]
+fn what_is_simulated_is_survived() {
+    for idle in [Idle::ByAddress, Idle::ByAge] {
+        let judge = move |program: &Program| {
+            let heap = Simulated::new(idle);
+            let judged = run(&heap, program).map_err(|fault| fault.to_string());
+            heap.leave();
+            judged
+        };
+        judge_many_by(
+            "what_is_simulated_is_survived",
+            100,
+            programs(Order::Lockstep, 1..=THREADS, 200),
+            judge,
+        );
+        judge_many_by(
+            "what_is_simulated_is_survived",
+            30,
+            programs(Order::Concurrent, 2..=THREADS, 200),
+            judge,
+        );
+    }
 }
 
 /// One size over and over: the same few spans filled, freed, swept and refilled.

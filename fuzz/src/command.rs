@@ -56,6 +56,12 @@ pub enum Command {
     SetGcPercent(i32),
     /// Sets GOMEMLIMIT, in bytes; a negative one only reads it.
     SetMemoryLimit(i64),
+    /// Lets so many milliseconds pass, where the heap's clock can be told to.
+    AdvanceClock(u32),
+    /// Lets so many of the next calls to the system fail, where the heap's system can be told to.
+    FailNext(u8),
+    /// Forks. The child looks at every object of the thread, allocates, collects, and ends.
+    Fork,
 }
 
 /// How the threads of a program take turns.

@@ -54,7 +54,11 @@ impl Bytes<'_> {
                 to: self.byte(),
             },
             58..=59 => Command::Collect,
-            60 => Command::FreeOsMemory,
+            60 => match self.byte() {
+                0..=63 => Command::AdvanceClock(u32::from(self.byte()) * 1000),
+                64..=127 => Command::FailNext(self.byte() % 16),
+                _ => Command::FreeOsMemory,
+            },
             61..=62 => Command::SetGcPercent(match self.byte() {
                 255 => -1,
                 percent => i32::from(percent) * 2,
@@ -100,10 +104,16 @@ mod tests {
     fn bytes_reach_every_command() {
         let mut seen = std::collections::HashSet::new();
         for head in 0..64 {
-            let program = Program::decode(&[0, head, 1, 2, 3, 4]);
-            seen.insert(std::mem::discriminant(&program.threads[0][0]));
+            for second in [1, 100, 200] {
+                let program = Program::decode(&[0, head, second, 2, 3, 4]);
+                seen.insert(std::mem::discriminant(&program.threads[0][0]));
+            }
         }
-        assert_eq!(seen.len(), 8);
+        assert_eq!(
+            seen.len(),
+            10,
+            "all but a fork, which a fuzzer cannot follow"
+        );
     }
 
     #[test]

@@ -27,7 +27,16 @@ pub trait Heap: GlobalAlloc + Sync {
     /// from a heap that does not count.
     fn audit(&self) -> Result<Option<Figures>, String>;
     /// Holds the heap's own structures against each other: what disagrees, if anything does.
-    fn check(&self) -> Result<(), String>;
+    /// `alone` says that no other thread uses the heap meanwhile.
+    fn check(&self, alone: bool) -> Result<(), String>;
+    /// Lets time pass, if the heap's clock can be told to.
+    fn advance_clock(&self, _ms: u32) {}
+    /// Lets so many of the next calls to the system fail, if the heap's system can be told to.
+    fn fail_next(&self, _calls: usize) {}
+    /// Whether the system refused something since this was last asked, so that there may be no memory.
+    fn was_refused(&self) -> bool {
+        false
+    }
 }
 
 impl Heap for GoHeap {
@@ -56,7 +65,7 @@ impl Heap for GoHeap {
         }))
     }
 
-    fn check(&self) -> Result<(), String> {
+    fn check(&self, _alone: bool) -> Result<(), String> {
         goheap::check().map_err(|findings| findings.to_string())
     }
 }
@@ -79,7 +88,7 @@ impl Heap for System {
         Ok(None)
     }
 
-    fn check(&self) -> Result<(), String> {
+    fn check(&self, _alone: bool) -> Result<(), String> {
         Ok(())
     }
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
+use crate::forked;
 use crate::model::{Extents, Object};
 use crate::turns::Turns;
 use crate::{Command, Fault, Heap, MAX_ALIGN_LOG2, MAX_SIZE, Order, Program, SLOTS, THREADS, What};
@@ -79,7 +80,7 @@ pub fn run(heap: &impl Heap, program: &Program) -> Result<(), Fault> {
     heap.collect();
     heap.collect();
     shared.audit().map_err(at_end)?;
-    heap.check().map_err(What::Structures).map_err(at_end)
+    heap.check(true).map_err(What::Structures).map_err(at_end)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -133,6 +134,10 @@ impl<H: Heap> Shared<'_, H> {
                 true => self.heap.alloc_zeroed(layout),
             }
         };
+        if pointer.is_null() && self.heap.was_refused() {
+            self.live_bytes.fetch_sub(layout.size(), Ordering::Relaxed);
+            return Ok(None);
+        }
         let object = self.take_over(pointer, layout)?;
         self.live_objects.fetch_add(1, Ordering::Relaxed);
         if zeroed {
@@ -185,6 +190,11 @@ impl<H: Heap> Shared<'_, H> {
         // SAFETY: allocated by this heap with this layout; the new size is neither zero nor
         // anywhere near isize::MAX.
         let pointer = unsafe { self.heap.realloc(object.pointer, layout, size) };
+        if pointer.is_null() && self.heap.was_refused() {
+            self.live_bytes.fetch_sub(grown, Ordering::Relaxed);
+            self.extents.insert(object.range())?;
+            return Ok(object);
+        }
         let resized = Layout::from_size_align(size, layout.align()).map_err(|_| What::Null)?;
         let moved = self.take_over(pointer, resized)?;
         // The old bytes, at the new address.
@@ -261,7 +271,8 @@ impl<'a, H: Heap> Worker<'a, H> {
             self.shared.audit()?;
         }
         if step % CHECK_EVERY == CHECK_EVERY - 1 {
-            self.shared.heap.check().map_err(What::Structures)?;
+            let alone = self.shared.order == Order::Lockstep;
+            self.shared.heap.check(alone).map_err(What::Structures)?;
         }
         Ok(())
     }
@@ -314,6 +325,15 @@ impl<'a, H: Heap> Worker<'a, H> {
                 }
                 expect_knob("GOMEMLIMIT", set, found)
             }
+            Command::AdvanceClock(ms) => {
+                self.shared.heap.advance_clock(ms);
+                Ok(())
+            }
+            Command::FailNext(calls) => {
+                self.shared.heap.fail_next(usize::from(calls));
+                Ok(())
+            }
+            Command::Fork => self.fork(),
         }
     }
 
@@ -323,6 +343,30 @@ impl<'a, H: Heap> Worker<'a, H> {
             Some(previous) => self.shared.free(previous),
             None => Ok(()),
         }
+    }
+
+    /// Forks; what the child finds amiss, it ends with.
+    fn fork(&self) -> Result<(), What> {
+        forked::judge(|| {
+            let look = || {
+                let mut objects = self.slots.iter().flatten();
+                objects.all(|object| object.check(object.layout.size()).is_ok())
+            };
+            let heap = self.shared.heap;
+            let sound = look();
+            let layout = Layout::new::<[u64; 9]>();
+            // SAFETY: the layout has a size, and what is given is given back.
+            let granted = unsafe {
+                let at = heap.alloc(layout);
+                if !at.is_null() {
+                    at.write_bytes(1, layout.size());
+                    heap.dealloc(at, layout);
+                }
+                !at.is_null() || heap.was_refused()
+            };
+            heap.collect();
+            sound && granted && look() && heap.check(false).is_ok()
+        })
     }
 
     fn between_looks(&self, act: impl FnOnce(&H)) -> Result<(), What> {

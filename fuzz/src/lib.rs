@@ -18,12 +18,15 @@
 
 mod command;
 mod decode;
+mod forked;
 mod heap;
 mod interpreter;
 mod model;
+mod simulated;
 mod turns;
 
 pub use command::{Command, MAX_ALIGN_LOG2, MAX_SIZE, Order, Program, SLOTS, THREADS};
 pub use heap::{Figures, Heap};
 pub use interpreter::run;
 pub use model::{Fault, What};
+pub use simulated::{Idle, Simulated};

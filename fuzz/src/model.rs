@@ -56,6 +56,8 @@ pub enum What {
     },
     /// The counters contradict each other or what is live.
     Counters(String),
+    /// A forked child found something amiss: how it ended, as `waitpid` says.
+    Fork(i32),
     /// The heap's structures contradict each other.
     Structures(String),
 }

@@ -97,7 +97,7 @@ impl Heap for Flawed {
         (self.flaw == Flaw::LosesLimit).then_some(i64::MAX)
     }
 
-    fn check(&self) -> Result<(), String> {
+    fn check(&self, _alone: bool) -> Result<(), String> {
         match self.flaw {
             Flaw::ContradictsItself => Err("page 7 is idle".into()),
             _ => Ok(()),

@@ -123,6 +123,11 @@ impl<O: Os> Heap<O> {
         }
     }
 
+    /// The operating system that it is over.
+    pub fn os(&self) -> &O {
+        &self.os
+    }
+
     /// The page heap, for what it counts and how it releases.
     pub fn pages(&self) -> &PageHeap {
         &self.pages
