@@ -1,0 +1,20 @@
+//! Any bytes at all, as a program for a heap over a system that is not there. The last byte says
+//! how idle memory goes back.
+
+#![no_main]
+
+use goheap_fuzz::{Idle, Program, Simulated, run};
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    let idle = match bytes.last() {
+        Some(last) if last % 2 == 1 => Idle::ByAge,
+        _ => Idle::ByAddress,
+    };
+    let program = Program::decode(bytes);
+    let heap = Simulated::new(idle);
+    let judged = run(&heap, &program);
+    heap.leave();
+    if let Err(fault) = judged {
+        panic!("{fault}\n{program:?}");
+    }
+});
