@@ -95,6 +95,16 @@ fn runs_within<T: Fn()>(test: T, limit: u64, size: usize) {
 }
 
 #[test]
+fn small_objects_in_64_mib() {
+    runs_within(small_objects_in_64_mib, 64 * MIB, 100);
+}
+
+#[test]
+fn large_objects_in_128_mib() {
+    runs_within(large_objects_in_128_mib, 128 * MIB, 100_000);
+}
+
+#[test]
 fn small_objects_in_256_mib() {
     runs_within(small_objects_in_256_mib, 256 * MIB, 100);
 }

@@ -14,8 +14,9 @@ mod counters;
 #[global_allocator]
 static HEAP: GoHeap = GoHeap::new();
 
-const FORKS: usize = 50;
-const CHURNING: usize = 4;
+/// Times `GOHEAP_TEST_EFFORT`: 40 makes a thousand of each kind.
+const FORKS: usize = 25;
+const CHURNING: usize = 16;
 
 /// Seconds after which a forked process that hangs is ended by a signal, which is a failure.
 const ALARM: u32 = 60;
@@ -73,7 +74,9 @@ fn in_forks_of_a_busy_process<T: Fn()>(test: T, body: fn(&[Vec<u8>]) -> bool) {
                 thread::spawn(move || churn(&stop))
             })
             .collect();
-        for fork in 0..FORKS {
+        let effort =
+            std::env::var("GOHEAP_TEST_EFFORT").map_or(1, |e| e.parse().expect("a number"));
+        for fork in 0..FORKS * effort {
             if let Err(end) = fork_and_wait(|| body(&from_before)) {
                 panic!("fork {fork} {end}");
             }
@@ -98,7 +101,7 @@ fn a_forked_process_allocates_and_collects() {
     in_forks_of_a_busy_process(a_forked_process_allocates_and_collects, |from_before| {
         let mut fresh: Vec<Vec<u8>> = (0..1000_usize).map(|n| vec![n as u8; 1 + n * 13]).collect();
         goheap::gc();
-        let sound = are_intact(from_before) && are_intact(&fresh);
+        let sound = are_intact(from_before) && are_intact(&fresh) && goheap::check().is_ok();
         fresh.clear();
         goheap::free_os_memory();
         fresh.extend((0..1000_usize).map(|n| vec![n as u8; 1 + n * 13]));
