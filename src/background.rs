@@ -207,6 +207,8 @@ fn sweep() {
 }
 
 extern "C" fn scavenger(_: *mut c_void) -> *mut c_void {
+    // As if it had been parked: it starts because there are new goals.
+    wait_to_be_noticed(u64::MAX);
     loop {
         let calls = SCAVENGER.calls();
         let step = ENGINE.lock().step(&view());
@@ -225,18 +227,18 @@ extern "C" fn scavenger(_: *mut c_void) -> *mut c_void {
             Step::Sleep(ns) => {
                 let start = os::monotonic_ns();
                 let ns = clock::real(ns);
+                let until = start.saturating_add(ns);
                 // New goals cut a sleep short, but are noticed between looks only: a program with a
                 // thousand cycles a second does not get as many turns of scavenging.
                 std::thread::sleep(Duration::from_nanos(ns).min(LOOK));
-                SCAVENGER.sleep(calls, start.saturating_add(ns));
+                SCAVENGER.sleep(calls, until);
+                wait_to_be_noticed(until);
                 let slept = clock::scaled(os::monotonic_ns().saturating_sub(start));
                 ENGINE.lock().slept(slept, RUNTIME.processors.load(Relaxed));
             }
             Step::Park => {
                 SCAVENGER.sleep(calls, u64::MAX);
-                if RUNTIME.policy().by_monitor {
-                    wait_to_be_noticed();
-                }
+                wait_to_be_noticed(u64::MAX);
             }
             Step::Pass(idle_ns) => {
                 let idle_ms = u32::try_from(idle_ns / 1_000_000).unwrap_or(u32::MAX);
@@ -257,12 +259,18 @@ const GLANCE: Duration = Duration::from_millis(1);
 /// In Go it is the monitor thread (`sysmon`) that wakes the scavenger: within 10 ms while the
 /// program runs; while all of it sleeps the monitor sleeps, too, until something wakes up. Half a
 /// second stands for that: without it, what a program frees just before it rests would
-/// go back at once, where Go lets some time pass.
-fn wait_to_be_noticed() {
+/// go back at once, where Go lets some time pass. Not later than `until_ns` in any case.
+fn wait_to_be_noticed(until_ns: u64) {
     let mut was_busy = false;
+    if !RUNTIME.policy().by_monitor {
+        return;
+    }
     let patience = LOOK.as_nanos() as u64 * u64::from(LOOKS);
     let looks = clock::real(patience) / LOOK.as_nanos() as u64;
     for _ in 0..looks.max(1) {
+        if os::monotonic_ns() >= until_ns {
+            return;
+        }
         std::thread::sleep(LOOK - GLANCE);
         let before = os::process_cpu_ns();
         std::thread::sleep(GLANCE);

@@ -50,6 +50,9 @@ const GRACE_NS: u64 = 500_000;
 /// once, as Go's does on a processor that is free.
 const MANY_NS: u64 = 2_000_000;
 
+/// How many times a mark's length a program that does not run is waited for.
+const RESTS: u64 = 4;
+
 /// When something is to be done at the latest, on the monotonic clock; [`u64::MAX`] for never.
 #[derive(Clone, Copy, Debug)]
 pub struct Due {
@@ -70,7 +73,11 @@ struct Mark {
     heap_at_start: u64,
     /// It is over when so much is live …
     ends_at: u64,
-    /// … or at this time of the monotonic clock.
+    /// … or when the process has run until this time of its processor clock …
+    runs_until_ns: u64,
+    /// … or, for a program that does not run, at this time of the monotonic clock.
+    rests_until_ns: u64,
+    /// When these are to be looked at, on the monotonic clock.
     deadline_ns: u64,
     /// When the sweep was finished for it, and when it began.
     began_ns: u64,
@@ -203,12 +210,23 @@ impl Collector {
         clock::when_forced(self.last_end_ns.saturating_add(period))
     }
 
-    /// Ends the mark under way if the program has allocated its window, or its time is over.
+    /// Ends the mark under way if the program has allocated its window, or has run for its time: on
+    /// a busy machine that is later than the clock on the wall says.
     fn end_if_over(&mut self, now: u64) {
-        let over = |m: Mark| HEAP.live().get() >= m.ends_at || now >= m.deadline_ns;
-        if self.mark.is_some_and(over) {
-            self.end(now);
+        let Some(mark) = &mut self.mark else { return };
+        let allocated = HEAP.live().get() >= mark.ends_at;
+        if !allocated && now < mark.deadline_ns {
+            return;
         }
+        if !allocated && now < mark.rests_until_ns {
+            let left = mark.runs_until_ns.saturating_sub(os::process_cpu_ns());
+            if left > 0 {
+                mark.deadline_ns = now.saturating_add(left).min(mark.rests_until_ns);
+                RUNTIME.mark_deadline_ns.store(mark.deadline_ns, Relaxed);
+                return;
+            }
+        }
+        self.end(now);
     }
 
     /// Begins a cycle if one is due; `bytes` were just allocated.
@@ -256,6 +274,8 @@ impl Collector {
             dead: dead.bytes,
             heap_at_start: live,
             ends_at,
+            runs_until_ns: os::process_cpu_ns().saturating_add(window.ns),
+            rests_until_ns: marking.saturating_add(window.ns.saturating_mul(RESTS)),
             deadline_ns: marking.saturating_add(window.ns),
             began_ns: now,
             marking_ns: marking,

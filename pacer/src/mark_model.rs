@@ -10,8 +10,8 @@
 //! window = time ÷ (ALLOCATION ÷ mean size allocated + BYTE)      in bytes,
 //!          not more than is left up to the goal: Go's assists see to that
 //! ```
-//! The mark is over when the program has allocated the window, or when the time
-//! is over, whichever is first: a program that is slow for reasons of its own (it
+//! The mark is over when the program has allocated the window, or when it has run for
+//! that time, whichever is first: a program that is slow for reasons of its own (it
 //! takes page faults, it computes) is as slow under Go.
 //!
 //! The constants are fits to what Go 1.27.3 printed with
@@ -72,7 +72,7 @@ pub struct MarkInputs {
 pub struct Window {
     /// Bytes that the program may allocate before the mark is over.
     pub bytes: u64,
-    /// Nanoseconds after which it is over in any case.
+    /// Nanoseconds for which the program may run before it is over.
     pub ns: u64,
 }
 
