@@ -1,14 +1,12 @@
 //! Single-threaded workloads under criterion.
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use goheap_benches::workload::Workload;
+use goheap_benches::workload::Group;
 
 mod common;
 
 fn micro(criterion: &mut Criterion) {
-    common::bench(criterion, |workload| {
-        !matches!(workload, Workload::Ring { .. })
-    });
+    common::bench(criterion, &[Group::Micro]);
 }
 
 criterion_group!(benches, micro);

@@ -1,12 +1,16 @@
 //! Measurements of goheap and of its peers.
 //!
 //! All contestants are called as values, through the methods of `GlobalAlloc`, in the same
-//! code compiled once for each: what is measured is the allocator, not how it is reached.
-//! [`workload`] has what is measured, [`contestant`] what on; `bin/goheap-benches.rs` runs it interleaved,
-//! a process for each measurement, `benches/` under criterion, and `bin/latency.rs` times
-//! single allocations.
+//! code compiled once for each: what is measured is the allocator, not how it is reached. Whole
+//! programs take the global allocator, which is any of them ([`global`]).
+//!
+//! [`workload`] has what is measured, a file a kind, and [`workload::BENCHES`] all of it; [`contestant`] what on.
+//! `bin/goheap-benches/` runs it interleaved, a process for each measurement, `benches/` under criterion;
+//! `bin/latency.rs` times single allocations, `bin/instructions/` counts instructions.
 
 pub mod contestant;
+pub mod cost;
+pub mod global;
 pub mod machine;
 pub mod numbers;
 pub mod rounds;

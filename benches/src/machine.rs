@@ -27,13 +27,18 @@ fn kernel() -> String {
     version.to_owned()
 }
 
-/// The most memory that this process has had at once, in KiB, by the kernel's count.
+/// The most memory that this process has had resident at once, in KiB.
 pub fn peak_rss_kib() -> u64 {
-    // SAFETY: the structure is plain integers, which the kernel fills in.
-    let usage = unsafe {
-        let mut usage: libc::rusage = std::mem::zeroed();
-        libc::getrusage(libc::RUSAGE_SELF, &mut usage);
-        usage
-    };
-    usage.ru_maxrss as u64
+    // Not `getrusage`: there a process begins with what its parent had as it forked.
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mut words = status.split_whitespace();
+    words.find(|word| *word == "VmHWM:");
+    words.next().and_then(|kib| kib.parse().ok()).unwrap_or(0)
+}
+
+/// The memory that a process has resident now, in KiB; `None` if it is no more.
+pub fn rss_kib(process: u32) -> Option<u64> {
+    let statm = fs::read_to_string(format!("/proc/{process}/statm")).ok()?;
+    let pages: u64 = statm.split_whitespace().nth(1)?.parse().ok()?;
+    Some(pages * 4)
 }

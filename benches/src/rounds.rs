@@ -5,44 +5,84 @@
 //! turns within a round, and who begins moves on by one each round, so that what changes on
 //! the machine meanwhile meets them all alike and a ratio compares neighbours.
 
-use std::io;
+use std::io::{self, Read};
 use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use crate::contestant::Contestant;
+use crate::machine;
 
-/// Figures by round, then in the order of [`Contestant::ALL`].
-pub type Rounds = Vec<Vec<Vec<f64>>>;
+/// What one process told, and how much memory it had.
+#[derive(Clone, Debug, Default)]
+pub struct Told {
+    /// The numbers that it printed.
+    pub figures: Vec<f64>,
+    /// Its resident memory in KiB: the mean over its life, looked at every 2 ms.
+    pub mean_rss_kib: f64,
+}
 
-/// Runs this program again with `arguments` and the contestant's name, for each contestant
-/// in each round, and collects the numbers that it prints.
-pub fn run(arguments: &[&str], rounds: usize) -> io::Result<Rounds> {
-    let program = std::env::current_exe()?;
-    let contestants = Contestant::ALL.len();
+/// By round, then in the order of the contestants.
+pub type Rounds = Vec<Vec<Told>>;
+
+/// Runs this program again with `arguments` and the contestant's name, for each of the
+/// `contestants` in each round. Calls `after` after each process.
+pub fn run(
+    contestants: &[Contestant],
+    arguments: &[&str],
+    rounds: usize,
+    after: impl Fn(),
+) -> io::Result<Rounds> {
     let mut all = Vec::new();
     for round in 0..rounds {
-        let mut figures = vec![Vec::new(); contestants];
-        for turn in 0..contestants {
-            let index = (round + turn) % contestants;
-            let output = Command::new(&program)
-                .args(arguments)
-                .arg(Contestant::ALL[index].name())
-                .stderr(Stdio::inherit())
-                .output()?;
-            let text = String::from_utf8_lossy(&output.stdout);
-            let numbers: Result<Vec<f64>, _> = text.split_whitespace().map(str::parse).collect();
-            figures[index] = match numbers {
-                Ok(numbers) if output.status.success() && !numbers.is_empty() => numbers,
-                _ => {
-                    let name = Contestant::ALL[index].name();
-                    let message = format!(
-                        "{name} in {arguments:?} ended with {}: {text}",
-                        output.status
-                    );
-                    return Err(io::Error::other(message));
-                }
-            };
+        let mut told = vec![Told::default(); contestants.len()];
+        for turn in 0..contestants.len() {
+            let index = (round + turn) % contestants.len();
+            told[index] = run_one(contestants[index], arguments)?;
+            after();
         }
-        all.push(figures);
+        all.push(told);
     }
     Ok(all)
+}
+
+fn run_one(contestant: Contestant, arguments: &[&str]) -> io::Result<Told> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(arguments).arg(contestant.name());
+    if let Some(library) = contestant.preload() {
+        command.env("LD_PRELOAD", library);
+    }
+    if arguments
+        .iter()
+        .any(|argument| argument.starts_with("programs/"))
+    {
+        command.env(crate::global::VARIABLE, contestant.name());
+    }
+    let mut process = command.stdout(Stdio::piped()).spawn()?;
+    let (mut sum, mut looks) = (0.0, 0.0);
+    let status = loop {
+        if let Some(status) = process.try_wait()? {
+            break status;
+        }
+        if let Some(kib) = machine::rss_kib(process.id()) {
+            sum += kib as f64;
+            looks += 1.0;
+        }
+        thread::sleep(Duration::from_millis(2));
+    };
+    let mut text = String::new();
+    if let Some(mut output) = process.stdout.take() {
+        output.read_to_string(&mut text)?;
+    }
+    let figures: Result<Vec<f64>, _> = text.split_whitespace().map(str::parse).collect();
+    match figures {
+        Ok(figures) if status.success() && !figures.is_empty() => Ok(Told {
+            figures,
+            mean_rss_kib: sum / f64::max(looks, 1.0),
+        }),
+        _ => Err(io::Error::other(format!(
+            "{} in {arguments:?} ended with {status}: {text}",
+            contestant.name()
+        ))),
+    }
 }

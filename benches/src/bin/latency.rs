@@ -33,9 +33,7 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match arguments[..] {
         ["--one", contestant] => Contestant::named(contestant)
-            .map(|contestant| {
-                contestant.measure(&Churn, REPLACEMENTS);
-            })
+            .map(|contestant| contestant.measure(&Churn, REPLACEMENTS))
             .ok_or_else(|| io::Error::other("no such allocator")),
         [] => compare(),
         _ => Err(io::Error::other("Usage: latency")),
@@ -53,8 +51,9 @@ fn main() -> ExitCode {
 struct Churn;
 
 impl Measure for Churn {
-    fn measure<A: GlobalAlloc + Sync>(&self, heap: &'static A, operations: u64) -> Duration {
-        let begun = Instant::now();
+    type Figure = ();
+
+    fn measure<A: GlobalAlloc + Sync>(&self, heap: &'static A, operations: u64) {
         let trace = trace(operations);
         let mut times = Times::new();
         churn(heap, &trace, &mut times);
@@ -63,7 +62,6 @@ impl Measure for Churn {
             let quantiles = quantiles.map(|value| value.to_string()).join(" ");
             println!("{quantiles} {}", histogram.max());
         }
-        begun.elapsed()
     }
 }
 
@@ -132,7 +130,8 @@ fn record(histogram: &mut Histogram<u64>, time: Duration) {
 }
 
 fn compare() -> io::Result<()> {
-    let rounds = rounds::run(&["--one"], ROUNDS)?;
+    let contestants = Contestant::all();
+    let rounds = rounds::run(&contestants, &["--one"], ROUNDS, || ())?;
     let command = "cargo run --release -p goheap-benches --features peers --bin latency";
     let columns =
         format!("ns for a single call; of {ROUNDS} rounds the median, for max the greatest");
@@ -142,10 +141,10 @@ fn compare() -> io::Result<()> {
     HEADINGS.iter().for_each(|heading| print!(" {heading:>9}"));
     println!();
     for (kind, kind_name) in KINDS.iter().enumerate() {
-        for (index, contestant) in Contestant::ALL.iter().enumerate() {
+        for (index, contestant) in contestants.iter().enumerate() {
             let figure = |which: usize| {
                 let at = kind * HEADINGS.len() + which;
-                let spread = Spread::of(rounds.iter().map(|round| round[index][at]));
+                let spread = Spread::of(rounds.iter().map(|round| round[index].figures[at]));
                 if which == QUANTILES.len() {
                     spread.max
                 } else {
