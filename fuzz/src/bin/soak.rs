@@ -1,0 +1,356 @@
+//! Hours of everything at once, on the process's heap.
+//!
+//! Threads allocate, resize, free and hand each other blocks whose bytes tell whose they are, while the
+//! limit and GOGC flap, the system refuses all memory for moments, children are forked and cycles forced. It goes in
+//! rounds: after each one all is freed, the counters and all structures must agree, and what
+//! stays in memory is told. Ends with 1, and says what is wrong, at the first thing that is.
+
+use clap::Parser;
+use goheap::GoHeap;
+use std::alloc::{GlobalAlloc, Layout};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Barrier, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// A value: what runs short of memory here is not the standard library.
+static HEAP: GoHeap = GoHeap::new();
+
+/// Runs the heap under everything at once, and says how it did.
+#[derive(Parser)]
+struct Arguments {
+    /// For how long.
+    #[arg(long, default_value_t = 1.0, value_parser = positive)]
+    minutes: f64,
+    /// How many threads allocate.
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
+    threads: u16,
+    /// Starts the random numbers; the same seed asks for the same sizes, not the same interleaving.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|m| *m > 0.0 && *m < 1e6);
+    number.ok_or_else(|| format!("{text:?} is no number of minutes above 0"))
+}
+
+/// Blocks that a thread holds.
+const HELD: usize = 400;
+/// Bytes that a thread holds before it only frees.
+const BYTES: usize = 24 << 20;
+const ROUND: Duration = Duration::from_secs(10);
+const WARM_UP: Duration = Duration::from_secs(3);
+
+/// Xorshift.
+struct Random(u64);
+
+impl Random {
+    fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    fn below(&mut self, n: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) as usize % n
+    }
+
+    /// Sizes by their logarithm: mostly small, up to 4 MiB.
+    fn size(&mut self) -> usize {
+        let log2 = self.below(12) + if self.below(50) == 0 { 11 } else { 0 };
+        (1 << log2) + self.below(1 << log2)
+    }
+}
+
+/// Memory whose every byte follows from its seed.
+struct Block {
+    at: *mut u8,
+    layout: Layout,
+    seed: u8,
+}
+
+// SAFETY: plain memory with one owner, the holder of this value.
+unsafe impl Send for Block {}
+
+impl Block {
+    fn byte(&self, i: usize) -> u8 {
+        self.seed ^ (i >> 8) as u8
+    }
+
+    fn fill(&self, from: usize) {
+        for i in from..self.layout.size() {
+            // SAFETY: within the block.
+            unsafe { self.at.add(i).write(self.byte(i)) };
+        }
+    }
+
+    fn is_intact(&self) -> bool {
+        // SAFETY: within the block, written by `fill`.
+        (0..self.layout.size()).all(|i| unsafe { self.at.add(i).read() } == self.byte(i))
+    }
+
+    /// `None` where there is no memory.
+    fn new(random: &mut Random) -> Option<Self> {
+        let (size, align) = (random.size(), 1 << random.below(8));
+        let layout = Layout::from_size_align(size, align).ok()?;
+        let zeroed = random.below(5) == 0;
+        // SAFETY: the layout has a size.
+        let at = unsafe {
+            match zeroed {
+                true => HEAP.alloc_zeroed(layout),
+                false => HEAP.alloc(layout),
+            }
+        };
+        if at.is_null() {
+            return None;
+        }
+        // SAFETY: zeroed, so initialised, and as long as that.
+        let zero = !zeroed || (0..size).all(|i| unsafe { at.add(i).read() } == 0);
+        let seed = random.below(256) as u8;
+        let block = Self { at, layout, seed };
+        expect(zero, "zeroed memory was not zero");
+        block.fill(0);
+        Some(block)
+    }
+
+    fn resize(&mut self, size: usize) -> bool {
+        // SAFETY: allocated with this layout; the size is neither zero nor huge.
+        let at = unsafe { HEAP.realloc(self.at, self.layout, size) };
+        if at.is_null() {
+            return false;
+        }
+        let kept = self.layout.size().min(size);
+        let Ok(layout) = Layout::from_size_align(size, self.layout.align()) else {
+            return false;
+        };
+        (self.at, self.layout) = (at, layout);
+        self.fill(kept);
+        true
+    }
+
+    fn free(self) {
+        expect(self.is_intact(), "a block lost its contents");
+        // SAFETY: allocated with this layout, and given up here.
+        unsafe { HEAP.dealloc(self.at, self.layout) };
+    }
+}
+
+#[track_caller]
+fn expect(holds: bool, otherwise: &str) {
+    if !holds {
+        eprintln!("soak: {otherwise}");
+        std::process::exit(1);
+    }
+}
+
+#[derive(Default)]
+struct Tally {
+    blocks: AtomicU64,
+    refused: AtomicU64,
+    forks: AtomicU64,
+    shortages: AtomicU64,
+}
+
+struct Round<'a> {
+    tally: &'a Tally,
+    over: AtomicBool,
+    /// The threads and who disturbs them: a thread's start takes memory that the heap does not give.
+    started: Barrier,
+    /// Blocks on their way from one thread to another.
+    exchange: Vec<Mutex<Option<Block>>>,
+}
+
+impl Round<'_> {
+    fn work(&self, mut random: Random) {
+        let mut held: Vec<Block> = Vec::with_capacity(HELD + 1);
+        let mut bytes = 0;
+        self.started.wait();
+        while !self.over.load(Relaxed) {
+            let full = held.len() == HELD || bytes > BYTES;
+            match random.below(10) {
+                0..=5 if !full => match Block::new(&mut random) {
+                    Some(block) => {
+                        bytes += block.layout.size();
+                        held.push(block);
+                        self.tally.blocks.fetch_add(1, Relaxed);
+                    }
+                    None => {
+                        self.tally.refused.fetch_add(1, Relaxed);
+                        thread::yield_now();
+                    }
+                },
+                6 if !held.is_empty() => {
+                    let i = random.below(held.len());
+                    let (old, size) = (held[i].layout.size(), random.size());
+                    expect(held[i].is_intact(), "a block lost its contents");
+                    if held[i].resize(size) {
+                        bytes = bytes - old + size;
+                    }
+                }
+                7 if !held.is_empty() => {
+                    let block = held.swap_remove(random.below(held.len()));
+                    bytes -= block.layout.size();
+                    let place = &self.exchange[random.below(self.exchange.len())];
+                    let mut place = place.lock().unwrap_or_else(PoisonError::into_inner);
+                    if let Some(other) = place.replace(block) {
+                        bytes += other.layout.size();
+                        held.push(other);
+                    }
+                }
+                _ if !held.is_empty() => {
+                    let block = held.swap_remove(random.below(held.len()));
+                    bytes -= block.layout.size();
+                    block.free();
+                }
+                _ => {}
+            }
+        }
+        held.into_iter().for_each(Block::free);
+    }
+
+    /// Turns knobs, forks, has the system refuse memory for moments, until the round is over.
+    fn disturb(&self, mut random: Random, until: Instant) {
+        while Instant::now() < until {
+            match random.below(8) {
+                0 => goheap::gc(),
+                1 => goheap::free_os_memory(),
+                2 | 3 => {
+                    goheap::set_gc_percent([-1, 5, 50, 100, 400][random.below(5)]);
+                }
+                4 | 5 => {
+                    let mib = [1_i64, 20, 100, 300][random.below(4)];
+                    goheap::set_memory_limit(mib << 20);
+                }
+                6 => {
+                    expect(forked(), "a forked child found its heap broken");
+                    self.tally.forks.fetch_add(1, Relaxed);
+                }
+                _ => {
+                    shortage(Duration::from_millis(20));
+                    self.tally.shortages.fetch_add(1, Relaxed);
+                }
+            }
+            thread::sleep(Duration::from_millis(random.below(30) as u64));
+        }
+        goheap::set_gc_percent(100);
+        goheap::set_memory_limit(i64::MAX);
+    }
+}
+
+/// Forks; whether the child found its heap in order.
+fn forked() -> bool {
+    // SAFETY: the child uses the heap and nothing that another thread may have left locked.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        let sound = Block::new(&mut Random::new(7)).is_none_or(|b| {
+            let intact = b.is_intact();
+            goheap::gc();
+            intact && b.is_intact()
+        });
+        // SAFETY: ends the child alone, now or if it hangs.
+        unsafe {
+            libc::alarm(120);
+            libc::_exit(i32::from(!(sound && goheap::check().is_ok())));
+        }
+    }
+    let mut status = 0;
+    // SAFETY: just forked, and nobody else waits for it.
+    child > 0 && unsafe { libc::waitpid(child, &mut status, 0) } == child && status == 0
+}
+
+/// For a moment the system lets nobody in this process have more memory than they have.
+fn shortage(moment: Duration) {
+    let mut before = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: reads and writes one structure.
+    unsafe {
+        libc::getrlimit(libc::RLIMIT_DATA, &mut before);
+        let none = libc::rlimit {
+            rlim_cur: 1,
+            ..before
+        };
+        libc::setrlimit(libc::RLIMIT_DATA, &none);
+        thread::sleep(moment);
+        libc::setrlimit(libc::RLIMIT_DATA, &before);
+    }
+}
+
+/// Runs a round; returns kilobytes resident once all is freed and given back.
+fn round(arguments: &Arguments, number: u64, tally: &Tally, length: Duration) -> u64 {
+    let round = Round {
+        tally,
+        over: AtomicBool::new(false),
+        started: Barrier::new(usize::from(arguments.threads) + 1),
+        exchange: (0..64).map(|_| Mutex::new(None)).collect(),
+    };
+    let random = |i: u64| Random::new(arguments.seed + number * 1000 + i);
+    thread::scope(|scope| {
+        for i in 0..u64::from(arguments.threads) {
+            let round = &round;
+            scope.spawn(move || round.work(random(i)));
+        }
+        round.started.wait();
+        round.disturb(random(999), Instant::now() + length);
+        round.over.store(true, Relaxed);
+    });
+    for place in round.exchange {
+        let left = place.into_inner().unwrap_or_else(PoisonError::into_inner);
+        left.into_iter().for_each(Block::free);
+    }
+    goheap::gc();
+    goheap::free_os_memory();
+    let stats = goheap::read_mem_stats();
+    if let Err(violation) = goheap_stats::audit(&stats) {
+        expect(false, &violation.to_string());
+    }
+    if let Err(findings) = goheap::check() {
+        expect(false, &findings.to_string());
+    }
+    let left = format!("{} objects are left of what was freed", stats.heap_objects);
+    expect(stats.heap_objects == 0, &left);
+    resident_kb()
+}
+
+fn resident_kb() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|l| l.trim().trim_end_matches("kB").trim().parse().ok())
+        .unwrap_or(0)
+}
+
+fn main() {
+    let arguments = Arguments::parse();
+    let tally = Tally::default();
+    let begun = Instant::now();
+    let end = begun + Duration::from_secs_f64(arguments.minutes * 60.0);
+    let first = round(&arguments, 0, &tally, WARM_UP);
+    println!(
+        "soak: seed {}, {first} kB resident after a warm-up",
+        arguments.seed
+    );
+    let (mut last, mut rounds) = (first, 0);
+    while Instant::now() < end {
+        rounds += 1;
+        let length = ROUND.min(end.saturating_duration_since(Instant::now()));
+        last = round(&arguments, rounds, &tally, length);
+        println!(
+            "soak: {:.1} min, {} blocks, {} refused, {} forks, {} shortages, {} cycles, {last} kB resident at rest",
+            begun.elapsed().as_secs_f64() / 60.0,
+            tally.blocks.load(Relaxed),
+            tally.refused.load(Relaxed),
+            tally.forks.load(Relaxed),
+            tally.shortages.load(Relaxed),
+            goheap::read_mem_stats().num_gc,
+        );
+    }
+    println!(
+        "soak: nothing found in {rounds} rounds; {first} kB resident at rest at the start, {last} kB at the end"
+    );
+    // Stacks and the C library's own come and go.
+    let most = first + first / 20 + 1024;
+    expect(last <= most, "more memory stays resident than at the start");
+}
