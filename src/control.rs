@@ -59,6 +59,14 @@ pub fn check() -> Result<(), Findings> {
     HEAP.check(Others::Run).into_result()
 }
 
+/// [Checks](check) if that is to be done, and ends the process if anything disagrees.
+pub(crate) fn check_if(asked: bool) {
+    if asked && let Err(findings) = check() {
+        background::print_line(format_args!("goheap: the heap is broken: {findings}"));
+        std::process::abort();
+    }
+}
+
 #[cfg(test)]
 #[path = "../tests/support/child.rs"]
 mod child;

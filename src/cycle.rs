@@ -18,12 +18,13 @@
 
 use crate::background;
 use crate::clock;
+use crate::control;
 use crate::history::History;
 use crate::options::Options;
 use crate::runtime::{HEAP, RUNTIME, Runtime};
 use core::sync::atomic::Ordering::Relaxed;
 use goheap_allocator::PAGE;
-use goheap_allocator::heap::{Allocated, Others};
+use goheap_allocator::heap::Allocated;
 use goheap_allocator::os;
 use goheap_allocator::span::Tag;
 use goheap_pacer::{
@@ -249,7 +250,7 @@ impl Collector {
     fn begin(&mut self, now: u64, forced: bool, bytes: u64) {
         self.feed_limiter(now, false);
         let (condemned, dead) = HEAP.close_epoch();
-        self.check();
+        control::check_if(self.check);
         let live = HEAP.live().get();
         self.controller.start_cycle(live);
         let now_allocated = HEAP.allocated();
@@ -310,7 +311,7 @@ impl Collector {
         // Before anybody sweeps: this is the peak.
         self.last_in_use = HEAP.pages().bytes.in_use.get();
         HEAP.start_sweep(mark.condemned);
-        self.check();
+        control::check_if(self.check);
         self.history.cycles = self.history.cycles.wrapping_add(1);
         self.history.forced = self.history.forced.wrapping_add(u32::from(mark.forced));
         HEAP.pages().next_generation();
@@ -326,17 +327,6 @@ impl Collector {
             self.trace(&mark, goal, live, marked, now, end);
         }
         background::call_sweeper(self.sweep_at_ns);
-    }
-
-    /// Ends the process if the heap's structures disagree, where that is to be looked at.
-    fn check(&self) {
-        if !self.check {
-            return;
-        }
-        if let Err(findings) = HEAP.check(Others::Run).into_result() {
-            background::print_line(format_args!("goheap: the heap is broken: {findings}"));
-            std::process::abort();
-        }
     }
 
     /// Tells the CPU limiter of the time since it last heard; `marking` says what it was.
