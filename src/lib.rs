@@ -42,6 +42,7 @@ mod background;
 mod clock;
 mod control;
 mod cycle;
+mod explain;
 mod global;
 mod history;
 pub mod malloc;
@@ -55,8 +56,10 @@ mod tls;
 mod worker;
 
 pub use control::{check, free_os_memory, gc, set_gc_percent, set_memory_limit};
+pub use explain::explain;
 pub use global::GoHeap;
 pub use goheap_allocator::heap::Findings;
+pub use goheap_stats::explain::{Cause, Explanation};
 pub use goheap_stats::{BySize, MemStats};
 pub use publish::{before_end, prepare_for_exec};
 pub use snapshot::{read_counts, read_mem_stats};

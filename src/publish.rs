@@ -11,7 +11,7 @@
 //! interrupted while it held a lock.
 
 use crate::runtime::RUNTIME;
-use crate::{control, snapshot};
+use crate::{control, explain, snapshot};
 use core::ffi::{CStr, c_void};
 use core::fmt::Write;
 use core::ptr::{NonNull, null_mut};
@@ -133,7 +133,7 @@ extern "C" fn answer(_: *mut c_void) -> *mut c_void {
             continue;
         };
         if let Some(command) = command {
-            carry_out(command);
+            carry_out(page, command);
         }
         let last = page.life() == Life::Ending;
         let mut snapshot = snapshot::of_process();
@@ -163,11 +163,12 @@ fn remove_stale(namespace: u64) {
     });
 }
 
-fn carry_out(command: Command) {
+fn carry_out(page: &SharedPage, command: Command) {
     match command {
         Command::Look => {}
         Command::Gc => control::gc(),
         Command::FreeOsMemory => control::free_os_memory(),
+        Command::Explain => page.show_holdings(&explain::holdings()),
         Command::Set {
             gc_percent,
             memory_limit,

@@ -11,6 +11,7 @@ use goheap::options::KNOBS;
 
 mod amount;
 mod error;
+pub mod explain;
 pub mod fidelity;
 pub mod observe;
 mod passed_on;
@@ -51,6 +52,7 @@ enum Command {
     Run(run::Options),
     Top(top::Options),
     Stats(stats::Options),
+    Explain(explain::Options),
     Gc(steer::Gc),
     Free(steer::Free),
     Set(steer::Set),
@@ -71,6 +73,7 @@ pub fn main() -> ExitCode {
         Some(Command::Run(options)) => run::run(options),
         Some(Command::Top(options)) => nothing_more(top::run(options)),
         Some(Command::Stats(options)) => nothing_more(stats::run(options)),
+        Some(Command::Explain(options)) => nothing_more(explain::run(options)),
         Some(Command::Gc(options)) => nothing_more(steer::gc(options)),
         Some(Command::Free(options)) => nothing_more(steer::free(options)),
         Some(Command::Set(options)) => nothing_more(steer::set(options)),

@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod audit;
+pub mod explain;
 mod mem_stats;
 pub mod shared_page;
 mod snapshot;

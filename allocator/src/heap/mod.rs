@@ -7,10 +7,12 @@
 //! | `sweep.rs` | condemned slots become free, empty spans go back to the page heap |
 //! | `threads.rs` | caches come and go with their threads; `fork` |
 //! | `totals.rs` | one consistent reading of the counters |
+//! | `holdings.rs` | what the resident memory holds, byte by byte |
 //! | `check/` | whether all of it agrees |
 
 mod check;
 mod death;
+mod holdings;
 mod refill;
 mod sweep;
 mod threads;
@@ -18,6 +20,7 @@ mod totals;
 
 pub use check::{Findings, Others};
 pub use death::{Deaths, report_and_abort};
+pub use holdings::Holdings;
 pub use refill::{Large, Refill};
 pub use sweep::Progress;
 pub use totals::{Allocated, ClassTotal, Totals};

@@ -18,6 +18,7 @@
 mod line;
 mod linux;
 mod process;
+mod resident;
 mod shared;
 pub mod thread_words;
 
@@ -30,6 +31,7 @@ pub use process::{
     is_main_thread, keeping_errno, only_own_threads, process_id, processors, set_errno,
     start_thread,
 };
+pub use resident::resident;
 pub use shared::{
     ProcessId, Resident, for_some_names, process_exists, share, unlink, unshare, wait_shared,
     wake_shared,

@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
+use goheap_stats::explain::Holdings;
 use goheap_stats::shared_page::{BYTES, Command, Identity, Life, Mismatch, VERSION};
 use goheap_stats::{SharedPage, Snapshot};
 use memmap2::MmapRaw;
@@ -97,11 +98,26 @@ impl Page {
         self.ask_within(command, PATIENCE)
     }
 
-    /// The same, if the program answers within that time.
+    /// What the resident memory of the program's heap holds, and a snapshot of the same moment.
+    ///
+    /// # Errors
+    /// As [`Page::ask`].
+    pub fn explain(&self) -> Result<(Snapshot, Holdings), Error> {
+        self.locked(|| {
+            let snapshot = self.converse(Command::Explain, PATIENCE)?;
+            Ok((snapshot, self.page().holdings()))
+        })
+    }
+
+    /// As [`Page::ask`], if the program answers within that time.
     ///
     /// # Errors
     /// As [`Page::ask`].
     pub fn ask_within(&self, command: Command, patience: Duration) -> Result<Snapshot, Error> {
+        self.locked(|| self.converse(command, patience))
+    }
+
+    fn locked<T>(&self, converse: impl FnOnce() -> Result<T, &'static str>) -> Result<T, Error> {
         let refuse = |reason: &str| Error::Process {
             pid: self.identity.pid,
             reason: reason.into(),
@@ -110,7 +126,7 @@ impl Page {
         self.file
             .lock()
             .map_err(Error::system("lock the program's page"))?;
-        let answer = self.converse(command, patience);
+        let answer = converse();
         // Closing the file would do it, too.
         let _ = self.file.unlock();
         answer.map_err(refuse)

@@ -39,6 +39,10 @@ int main(int argc, char **argv) {
             for (long i = from; i < to; i++) memset(blocks[i] = malloc(size), 1, size);
         else if (!strcmp(word, "free"))
             for (long i = from; i < to; i++) free(blocks[i]);
+        else if (!strcmp(word, "thin")) {
+            for (long i = from; i < to; i++)
+                if (i % size) free(blocks[i]);
+        }
         else if (!strcmp(word, "fork")) {
             pid_t child = fork();
             if (child == 0) {

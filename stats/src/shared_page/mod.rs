@@ -26,6 +26,7 @@ use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, fence};
 
 use crate::audit::CLASSES;
+use crate::explain::{HELD_WORDS, Holdings};
 use crate::snapshot::{Snapshot, WORDS};
 
 /// The folder that the files are in.
@@ -33,7 +34,7 @@ pub const FOLDER: &CStr = c"/dev/shm";
 /// The file's size in bytes.
 pub const BYTES: usize = 4096;
 /// The layout's version: two programs that differ in it do not understand each other.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 const MAGIC: u64 = u64::from_le_bytes(*b"goheap:)");
 /// An argument of [`Command::Set`] that leaves the setting as it is.
@@ -86,6 +87,8 @@ pub enum Command {
     Gc,
     /// A whole cycle, and all idle memory back to the system.
     FreeOsMemory,
+    /// What the resident memory of the heap holds, byte by byte; see [`SharedPage::holdings`].
+    Explain,
     /// Other settings; `None` leaves one as it is.
     Set {
         /// GOGC in percent; negative: off.
@@ -141,6 +144,8 @@ pub struct SharedPage {
     /// Counts snapshots.
     published: AtomicU64,
     snapshots: [[AtomicU64; WORDS]; 2],
+    /// What the last [`Command::Explain`] found.
+    holdings: [AtomicU64; HELD_WORDS],
 }
 
 const _: () = assert!(size_of::<SharedPage>() <= BYTES);
@@ -226,6 +231,7 @@ impl SharedPage {
             Command::Gc => 1,
             Command::FreeOsMemory => 2,
             Command::Set { .. } => 3,
+            Command::Explain => 4,
         };
         self.command.store(code, Relaxed);
         // Release: pairs with Acquire in `asked`.
@@ -266,6 +272,7 @@ impl SharedPage {
             1 => Some(Command::Gc),
             2 => Some(Command::FreeOsMemory),
             3 => self.settings(),
+            4 => Some(Command::Explain),
             _ => None,
         };
         Some((request, command))
@@ -305,6 +312,18 @@ impl SharedPage {
         if last {
             self.life.store(Life::Ended as u32, Release);
         }
+    }
+
+    /// In the program: shows what was found, before the request is answered.
+    pub fn show_holdings(&self, holdings: &Holdings) {
+        for (word, value) in self.holdings.iter().zip(holdings.words()) {
+            word.store(value, Relaxed);
+        }
+    }
+
+    /// What the last [`Command::Explain`] found, for whoever holds the lock on the file and saw it answered.
+    pub fn holdings(&self) -> Holdings {
+        Holdings::from_words(&core::array::from_fn(|i| self.holdings[i].load(Relaxed)))
     }
 
     /// The newest snapshot; `None` if there is none yet.

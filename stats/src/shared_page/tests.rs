@@ -20,6 +20,7 @@ fn page() -> SharedPage {
         owner: 0.into(),
         published: 0.into(),
         snapshots: [const { [const { AtomicU64::new(0) }; WORDS] }; 2],
+        holdings: [const { AtomicU64::new(0) }; HELD_WORDS],
     }
 }
 
@@ -89,7 +90,13 @@ fn a_command_is_handed_out_once_and_its_answer_seen() {
         gc_percent: Some(-1),
         memory_limit: None,
     };
-    for command in [Command::Gc, set, Command::FreeOsMemory, Command::Look] {
+    for command in [
+        Command::Gc,
+        set,
+        Command::FreeOsMemory,
+        Command::Explain,
+        Command::Look,
+    ] {
         let request = page.ask(command);
         assert!(!page.has_answered(request));
         assert_eq!(page.asked(), Some((request, Some(command))));
@@ -163,4 +170,13 @@ fn a_name_reads_back() {
     ] {
         assert_eq!(Identity::from_name(other), None, "{other}");
     }
+}
+
+#[test]
+fn what_memory_holds_is_read_as_it_was_shown() {
+    let page = begun();
+    let shown = Holdings::from_words(&core::array::from_fn(|i| i as u64 + 1));
+    page.show_holdings(&shown);
+    assert_eq!(page.holdings(), shown);
+    assert_eq!(shown.words()[0], 1);
 }

@@ -1,0 +1,16 @@
+//! How a chunk stands, for who looks at the whole heap while it is in use.
+
+use super::PageHeap;
+use crate::bits::PageBits;
+
+impl PageHeap {
+    /// How chunk `c` stands: up to which page the heap has grown, the chunk's pages in use, and those of
+    /// the others that are released. `None` before the heap has any page.
+    pub(crate) fn chunk(&self, c: usize) -> Option<(usize, PageBits, PageBits)> {
+        let mut state = self.state.lock();
+        let grown = state.growing.first;
+        let tables = state.tables.as_mut().filter(|tables| c < tables.count)?;
+        let bits = tables.chunk(c);
+        Some((grown, bits.used, bits.released))
+    }
+}

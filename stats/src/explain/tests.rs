@@ -1,0 +1,135 @@
+//! Sums, owners and sentences.
+
+use super::*;
+use proptest::prelude::*;
+
+const SMAPS: &str = "\
+55b2d4570000-55b2d4572000 r-xp 00000000 fe:00 247282                     /usr/bin/it
+Rss:                   8 kB
+VmFlags: rd mr mw me
+55b2d4572000-55b2d4578000 rw-p 00000000 00:00 0
+Rss:                   4 kB
+55b2e0000000-55b2e0100000 rw-p 00000000 00:00 0                          [heap]
+Rss:                 100 kB
+c000000000-c000400000 rw-p 00000000 00:00 0                              [anon:goheap: heap]
+Rss:                1000 kB
+LazyFree:             60 kB
+c000400000-c000800000 rw-p 00000000 00:00 0
+Rss:                  24 kB
+c000800000-c004000000 ---p 00000000 00:00 0
+Rss:                   0 kB
+7f0000000000-7f0000001000 ---p 00000000 00:00 0
+Rss:                   0 kB
+7f0000001000-7f0000801000 rw-p 00000000 00:00 0
+Rss:                  16 kB
+7f1000000000-7f1000100000 rw-p 00000000 00:00 0                          [anon:goheap: metadata]
+Rss:                  40 kB
+LazyFree:              8 kB
+7f2000000000-7f2000001000 r--p 00000000 fe:00 3                          /lib/libc.so.6
+Rss:                   4 kB
+7f2000001000-7f2000002000 r--s 00000000 fe:00 4                          /tmp/a file: data
+Rss:                  12 kB
+7f3000000000-7f3000100000 rw-p 00000000 00:00 0
+Rss:                 200 kB
+7ffe00000000-7ffe00021000 rw-p 00000000 00:00 0                          [stack]
+Rss:                  20 kB
+";
+
+fn maps() -> Mappings {
+    Mappings::read(SMAPS, "/usr/bin/it", 0xc0_0000_0000..0xc0_0080_0000)
+}
+
+fn held() -> Holdings {
+    let mut held = Holdings::from_words(&[0; HELD_WORDS]);
+    held.live = 500 << 10;
+    held.dead = 300 << 10;
+    held.released = 80 << 10;
+    held.retained = 100 << 10;
+    held.free[5] = 44 << 10;
+    held.span_blocks = 10 << 10;
+    held.cache_blocks = 20 << 10;
+    held
+}
+
+#[test]
+fn each_mapping_is_somebodys() {
+    let kib = |n: u64| n << 10;
+    let expected = Mappings {
+        heap: kib(1024),
+        lazily_freed: kib(60),
+        metadata: kib(40),
+        stacks: kib(36),
+        c_heap: kib(300),
+        files: kib(12),
+        binary: kib(16),
+        others: 0,
+    };
+    assert_eq!(maps(), expected);
+    assert_eq!(Mappings::read("", "", 0..0), Mappings::default());
+}
+
+#[test]
+fn what_was_released_and_is_resident_was_lazily_freed_or_came_with_a_huge_page() {
+    let explained = Explanation::of(&held(), &maps());
+    let kib = |cause| explained.bytes(cause) >> 10;
+    assert_eq!((kib(Cause::LazilyFreed), kib(Cause::HugePages)), (60, 20));
+    assert_eq!((kib(Cause::Live), kib(Cause::Free)), (500, 44));
+    assert_eq!(kib(Cause::TableData), 10);
+    assert_eq!(kib(Cause::Unknown), 0);
+}
+
+#[test]
+fn metadata_is_told_from_cs_heap_where_mappings_have_no_names() {
+    let mut maps = maps();
+    maps.c_heap += core::mem::take(&mut maps.metadata);
+    let mut held = held();
+    held.table_blocks = 10 << 10;
+    let named = Explanation::of(&held, &self::maps());
+    assert_eq!(Explanation::of(&held, &maps), named);
+}
+
+#[test]
+fn the_largest_causes_are_told_with_what_moves_them() {
+    let settings = Settings {
+        gc_percent: 100,
+        trigger: 1000,
+    };
+    let told = |settings| {
+        sentences(
+            &Explanation::of(&held(), &maps()),
+            settings,
+            2,
+            |class| class as u64 * 8,
+            |bytes| format!("{bytes} B"),
+        )
+    };
+    let both = told(settings);
+    assert_eq!(both.len(), 2);
+    assert!(both[0].starts_with("512000 B is live"), "{both:?}");
+    assert!(
+        both[1].contains("cycle at 1000 B: GOGC=50 would"),
+        "{both:?}"
+    );
+    let off = Settings {
+        gc_percent: -1,
+        trigger: u64::MAX,
+    };
+    assert!(told(off)[1].contains("GOGC=off"));
+}
+
+proptest! {
+    #[test]
+    fn causes_add_up_to_what_the_kernel_counts(
+        words in proptest::collection::vec(0u64..1 << 40, HELD_WORDS),
+        heap in 0u64..1 << 45,
+        metadata in 0u64..1 << 42,
+        lazily_freed in 0u64..1 << 40,
+    ) {
+        let held = Holdings::from_words(&core::array::from_fn(|i| words[i]));
+        let maps = Mappings { heap, metadata, lazily_freed, ..maps() };
+        let explained = Explanation::of(&held, &maps);
+        let sum: u64 = explained.causes.iter().map(|(_, bytes)| bytes).sum();
+        prop_assert_eq!(sum, explained.rss);
+        prop_assert_eq!(sum, maps.total());
+    }
+}
