@@ -28,7 +28,7 @@ pub fn free_os_memory() {
 /// was off (Go: `debug.SetGCPercent`).
 pub fn set_gc_percent(percent: i32) -> i32 {
     RUNTIME.start();
-    let old = RUNTIME.collector.lock().set_gc_percent(percent);
+    let old = cycle::with_collector(|c| c.set_gc_percent(percent));
     background::goals_changed();
     background::start_wanted();
     old
@@ -39,7 +39,7 @@ pub fn set_gc_percent(percent: i32) -> i32 {
 /// the old value (Go: `debug.SetMemoryLimit`).
 pub fn set_memory_limit(bytes: i64) -> i64 {
     RUNTIME.start();
-    let old = RUNTIME.collector.lock().set_memory_limit(bytes);
+    let old = cycle::with_collector(|c| c.set_memory_limit(bytes));
     background::goals_changed();
     background::start_wanted();
     old

@@ -97,6 +97,8 @@ pub struct Collector {
     last_end_ns: u64,
     /// When the background thread is to help with the sweep, on the monotonic clock.
     sweep_at_ns: u64,
+    /// What the sweeper is to be [told](with_collector): by when, on the monotonic clock, to look.
+    sweeper_call: Option<u64>,
     /// What had been allocated by the time of the last trigger.
     last_allocated: Allocated,
     history: History,
@@ -118,6 +120,7 @@ impl Collector {
             last_in_use: 0,
             last_end_ns: 0,
             sweep_at_ns: 0,
+            sweeper_call: None,
             last_allocated: Allocated::NONE,
             history: History::NEW,
             gctrace: false,
@@ -246,6 +249,25 @@ impl Collector {
         }
     }
 
+    /// Runs a cycle up to its sweep, if all is swept and no mark is under way. `false`: something was in
+    /// the way, and more has to be swept first.
+    fn collect(&mut self, why: Why) -> bool {
+        let now = os::monotonic_ns();
+        if self.mark.is_some() {
+            self.end(now);
+            return false;
+        }
+        if !HEAP.progress().is_done() {
+            return false;
+        }
+        if why == Why::Periodic && now < self.forced_at_ns() {
+            return true;
+        }
+        self.begin(now, why == Why::Forced, 0);
+        self.end(os::monotonic_ns());
+        true
+    }
+
     /// Closes the epoch: what is dead now is what this cycle frees.
     fn begin(&mut self, now: u64, forced: bool, bytes: u64) {
         self.feed_limiter(now, false);
@@ -289,7 +311,7 @@ impl Collector {
             .store(marking.saturating_add(window.ns), Relaxed);
         self.history.pause(marking.saturating_sub(now), 0);
         if !forced {
-            background::call_sweeper(marking.saturating_add(window.ns));
+            self.sweeper_call = Some(marking.saturating_add(window.ns));
         }
     }
 
@@ -326,7 +348,7 @@ impl Collector {
         if self.gctrace {
             self.trace(&mark, goal, live, marked, now, end);
         }
-        background::call_sweeper(self.sweep_at_ns);
+        self.sweeper_call = Some(self.sweep_at_ns);
     }
 
     /// Tells the CPU limiter of the time since it last heard; `marking` says what it was.
@@ -444,7 +466,7 @@ pub fn end_if_over() {
     }
     let now = os::monotonic_ns();
     if now >= deadline || HEAP.live().get() >= RUNTIME.mark_ends_at.load(Relaxed) {
-        RUNTIME.collector.lock().end_if_over(now);
+        with_collector(|c| c.end_if_over(now));
     }
 }
 
@@ -455,33 +477,30 @@ pub fn begin_if_due(bytes: u64) {
     if due && !HEAP.progress().is_done() {
         finish_sweep();
     }
-    RUNTIME
-        .collector
-        .lock()
-        .begin_if_due(os::monotonic_ns(), bytes);
+    with_collector(|c| c.begin_if_due(os::monotonic_ns(), bytes));
 }
 
 /// Runs a whole cycle, sweep included; what is dead when this is called is free when it returns.
 pub fn collect(why: Why) {
-    loop {
+    let mut collected = false;
+    while !collected {
         finish_sweep();
-        let mut collector = RUNTIME.collector.lock();
-        let now = os::monotonic_ns();
-        if collector.mark.is_some() {
-            collector.end(now);
-            continue;
-        }
-        if !HEAP.progress().is_done() {
-            continue;
-        }
-        if why == Why::Periodic && now < collector.forced_at_ns() {
-            return;
-        }
-        collector.begin(now, why == Why::Forced, 0);
-        collector.end(os::monotonic_ns());
-        break;
+        collected = with_collector(|c| c.collect(why));
     }
     finish_sweep();
+}
+
+/// Does something with the collector and then, if that is to be, calls the sweeper: under the lock, it
+/// would be woken only to wait for that.
+pub fn with_collector<R>(act: impl FnOnce(&mut Collector) -> R) -> R {
+    let mut collector = RUNTIME.collector.lock();
+    let result = act(&mut collector);
+    let call = collector.sweeper_call.take();
+    drop(collector);
+    if let Some(at_ns) = call {
+        background::call_sweeper(at_ns);
+    }
+    result
 }
 
 /// Sweeps until every span is swept.
