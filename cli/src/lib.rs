@@ -2,7 +2,7 @@
 //! what Go did with the same traces, where memory goes.
 //!
 //! `main.rs` makes goheap the global allocator and calls [`main`]; all else is here,
-//! where tests reach it. One folder a subcommand: [`recorder`], [`replay`], [`story`].
+//! where tests reach it. One folder a subcommand: [`compare`], [`recorder`], [`replay`], [`story`].
 
 use std::process::ExitCode;
 
@@ -10,6 +10,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use goheap::options::KNOBS;
 
 mod amount;
+pub mod compare;
 mod error;
 pub mod explain;
 pub mod fidelity;
@@ -47,6 +48,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    Compare(compare::Options),
     Record(recorder::Options),
     Replay(replay::Options),
     Run(run::Options),
@@ -68,6 +70,7 @@ pub fn main() -> ExitCode {
     let matches = Arguments::command().after_long_help(knobs()).get_matches();
     let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let done = match &arguments.command {
+        Some(Command::Compare(options)) => nothing_more(compare::run(options)),
         Some(Command::Record(options)) => recorder::run(options),
         Some(Command::Replay(options)) => replay::run(options),
         Some(Command::Run(options)) => run::run(options),

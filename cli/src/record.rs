@@ -1,9 +1,12 @@
 //! What a replay prints: a snapshot a line, in JSON, under Go's names.
 
 use std::collections::BTreeMap;
+use std::process::Command;
 
 use goheap::MemStats;
 use serde::{Deserialize, Serialize};
+
+use crate::Error;
 
 /// One snapshot of a replay.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -18,6 +21,30 @@ pub struct Record {
     pub rss: u64,
     /// What the heap said of itself.
     pub mem_stats: Figures,
+}
+
+impl Record {
+    /// What a replay in a process of its own prints. `of` is what an error calls the trace.
+    pub fn printed_by(replay: &mut Command, of: &str) -> Result<Vec<Self>, Error> {
+        let program = replay.get_program().to_string_lossy().into_owned();
+        let output = replay
+            .output()
+            .map_err(Error::system(format!("start {program}")))?;
+        if !output.status.success() {
+            return Err(Error::Child {
+                trace: of.into(),
+                status: output.status,
+                stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+            });
+        }
+        serde_json::Deserializer::from_slice(&output.stdout)
+            .into_iter()
+            .collect::<Result<_, _>>()
+            .map_err(|error| Error::Figures {
+                of: of.into(),
+                reason: error.to_string(),
+            })
+    }
 }
 
 /// The fields of [`MemStats`] that a replay reports, in the same meaning.

@@ -223,7 +223,7 @@ fn replay(
     let said = String::from_utf8_lossy(&output.stderr);
     if !output.status.success() {
         return Err(Error::Child {
-            trace: format!("on {name}"),
+            trace: format!("the trace on {name}"),
             status: output.status,
             stderr: said.into_owned(),
         });

@@ -291,13 +291,16 @@ impl<'a, M: Memory> Play<'a, M> {
         Ok(())
     }
 
+    /// Says which of the trace's operations could not be done; marks and threads' turns are none.
     fn no_memory(&self, size: usize) -> Error {
+        let is_operation = |&at: &usize| {
+            let step = self.trace.step(at);
+            !matches!(step, Some(Step::Sample | Step::Snapshot | Step::Thread(_)))
+        };
+        let number = (0..self.next).filter(is_operation).count();
         let origin = &self.trace.about.origin;
         Error::System {
-            doing: format!(
-                "allocate {size} bytes, as step {} of {origin} does",
-                self.next
-            ),
+            doing: format!("allocate {size} bytes, as operation {number} of {origin} does"),
             source: io::ErrorKind::OutOfMemory.into(),
         }
     }

@@ -1,13 +1,12 @@
 //! One trace of the story, run.
 
-use std::env;
 use std::io::Write;
-use std::process::Command;
 
 use super::live;
 use crate::Error;
 use crate::fidelity::{Counter, Reference, Verdict};
 use crate::record::Record;
+use crate::replay::again;
 use crate::shipped::Shipped;
 
 /// A trace, what goheap did with it just now, and what Go did.
@@ -51,27 +50,8 @@ impl Told {
             .map_err(Error::system("make a temporary file"))?;
         file.write_all(shipped.trace.as_bytes())
             .map_err(Error::system(format!("write {}", file.path().display())))?;
-        let program = env::current_exe().map_err(Error::system("find this program's own file"))?;
-        let output = Command::new(&program)
-            .env_clear()
-            .arg("replay")
-            .arg(file.path())
-            .output()
-            .map_err(Error::system(format!("start {}", program.display())))?;
-        if !output.status.success() {
-            return Err(Error::Child {
-                trace: shipped.name.into(),
-                status: output.status,
-                stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-            });
-        }
-        let records = serde_json::Deserializer::from_slice(&output.stdout)
-            .into_iter()
-            .collect::<Result<Vec<Record>, _>>()
-            .map_err(|error| Error::Figures {
-                of: shipped.name.into(),
-                reason: error.to_string(),
-            })?;
+        let mut replay = again(file.path())?;
+        let records = Record::printed_by(replay.env_clear(), shipped.name)?;
         let reference = shipped.reference()?;
         Ok(Self {
             verdicts: reference.compare(shipped.name, &records)?,

@@ -1,0 +1,3 @@
+module goheap-replayer
+
+go 1.21

