@@ -40,6 +40,7 @@
 
 mod background;
 mod clock;
+mod collector;
 mod control;
 mod cycle;
 mod explain;

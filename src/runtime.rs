@@ -6,7 +6,7 @@
 
 use crate::background;
 use crate::clock;
-use crate::cycle::Collector;
+use crate::collector::Collector;
 use crate::options::Options;
 use crate::publish;
 use crate::thread;

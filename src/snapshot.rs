@@ -1,6 +1,7 @@
 //! One reading of all counters (Go: `runtime.ReadMemStats`).
 
-use crate::cycle::{self, Collector};
+use crate::collector::Collector;
+use crate::cycle;
 use crate::runtime::{HEAP, RUNTIME};
 use crate::{MemStats, thread};
 use core::sync::atomic::Ordering::Relaxed;
