@@ -2,7 +2,12 @@
 
 use core::ops::Range;
 
-/// A mapping's line.
+/// A thread's guard is a few pages; what C's allocator has reserved behind an arena is up to 64 MiB.
+const LARGEST_GUARD: u64 = 1 << 20;
+/// The kernel joins a stack with other memory above it, which may be any amount.
+const LARGEST_STACK: u64 = 64 << 20;
+
+/// Whose a mapping is.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Owner {
     Heap,
@@ -38,8 +43,7 @@ pub struct Mappings {
 /// What decides about the next mapping.
 struct Before<'a> {
     end: u64,
-    readable: bool,
-    anonymous: bool,
+    guard: bool,
     owner: Owner,
     path: &'a str,
 }
@@ -51,8 +55,7 @@ impl Mappings {
         let mut all = Self::default();
         let mut before = Before {
             end: 0,
-            readable: false,
-            anonymous: false,
+            guard: false,
             owner: Owner::Other,
             path: "",
         };
@@ -123,7 +126,11 @@ fn begin<'a>(
         // Variables that start as zero follow the file's part.
         "" if follows && before.owner == Owner::Binary && !before.path.is_empty() => Owner::Binary,
         // The C library guards a thread's stack by a range that nobody may touch.
-        "" if follows && before.anonymous && !before.readable && perms.starts_with("rw") => {
+        "" if follows
+            && before.guard
+            && perms.starts_with("rw")
+            && end.saturating_sub(from) <= LARGEST_STACK =>
+        {
             Owner::Stack
         }
         "" => Owner::CHeap,
@@ -137,8 +144,7 @@ fn begin<'a>(
     };
     Some(Before {
         end,
-        readable: perms.starts_with('r'),
-        anonymous,
+        guard: anonymous && perms.starts_with("---") && end.saturating_sub(from) <= LARGEST_GUARD,
         owner,
         path,
     })
