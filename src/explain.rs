@@ -7,7 +7,8 @@ use std::io;
 
 /// Says of every byte of the process's resident memory why it is there. The sum is what the kernel
 /// counts; what the heap holds is told slot by slot, at the granularity of physical pages. Other threads
-/// go on meanwhile; what they change may be seen as before or after. Costs a look at each resident slot of the
+/// go on meanwhile; what they change may be missed or seen twice, which shows mostly as too
+/// little that is live. Costs a look at each resident slot of the
 /// heap and the kernel's walk over the process's mappings: some ten milliseconds for 100 MiB.
 ///
 /// # Errors

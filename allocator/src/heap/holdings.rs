@@ -1,8 +1,9 @@
 //! What the heap's memory that is resident holds, byte by byte.
 //!
 //! The walk takes no class's lock and stops no thread: headers live for ever, and words, death bytes and
-//! bins are atomics. The page heap's lock is held for as long as it takes to copy one chunk's bitmaps. So what changes meanwhile
-//! may be seen as before or after; while all threads rest, each byte is counted once and exactly.
+//! bins are atomics. The page heap's lock is held for as long as it takes to copy one chunk's bitmaps. While
+//! all threads rest, each byte is counted once and exactly. What threads do meanwhile may be missed or seen twice: deaths
+//! logged after the walk passed their slots are taken off what is live all the same.
 //!
 //! A physical page counts whole or not at all; if it holds several things, each gets its own bytes of it.
 
