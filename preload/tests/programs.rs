@@ -6,6 +6,7 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -16,17 +17,26 @@ use support::child::Outcome;
 use support::{full_length, installed, plain, preloaded, scratch, skip, wait};
 
 /// Runs the program on libc's malloc and, at the same time, on the library, each set up by `configure`,
-/// which is told which of the two it is. Fails unless the latter does what the former does and
-/// the library had cycles in it.
-#[track_caller]
-fn same_on_both(program: &Path, configure: impl Fn(&mut Command, &str)) -> Outcome {
+/// which is told which of the two it is.
+fn on_both(program: &Path, configure: impl Fn(&mut Command, &str)) -> [Outcome; 2] {
     let (mut without, mut with) = (plain(program), preloaded(program));
     configure(&mut without, "without");
     configure(&mut with, "with");
-    with.env("GODEBUG", "gctrace=1");
     let without = thread::spawn(|| wait(without));
     let with = wait(with);
-    let without = without.join().expect("the program was waited for");
+    [without.join().expect("the program was waited for"), with]
+}
+
+/// The same. Fails unless the program does on the library what it does without, and the library had
+/// cycles in it.
+#[track_caller]
+fn same_on_both(program: &Path, configure: impl Fn(&mut Command, &str)) -> Outcome {
+    let [without, with] = on_both(program, |command, which| {
+        configure(command, which);
+        if which == "with" {
+            command.env("GODEBUG", "gctrace=1");
+        }
+    });
     let (traced, said): (Vec<&str>, Vec<&str>) = with
         .stderr
         .lines()
@@ -284,13 +294,32 @@ fn python_passes_its_own_tests_on_malloc() {
             return skip(format_args!("no {} with test.{module}", python.display()));
         }
     }
-    let mut with = preloaded(python);
-    let folder = scratch("python");
-    std::fs::create_dir_all(&folder).expect("a folder can be made");
-    with.args(["-m", "test"]).args(modules).current_dir(folder);
-    with.env("PYTHONMALLOC", "malloc");
-    let outcome = wait(with).expect_success();
-    assert!(outcome.stdout.contains("All 5 tests OK."), "{outcome}");
+    let outcomes = on_both(python, |command, which| {
+        let folder = scratch(&format!("python-{which}"));
+        std::fs::create_dir_all(&folder).expect("a folder can be made");
+        command.args(["-m", "test", "-v"]).args(modules);
+        command.current_dir(folder).env("PYTHONMALLOC", "malloc");
+    });
+    let [without, with] = outcomes.map(Outcome::expect_success);
+    assert!(with.stdout.contains("All 5 tests OK."), "{with}");
+    let [without, with] = [without, with].map(|outcome| verdicts(&outcome));
+    assert!(without.len() > 300, "{without:?}");
+    let other: Vec<_> = without.symmetric_difference(&with).collect();
+    assert!(other.is_empty(), "{other:?}");
+}
+
+/// What Python's tests say of each, without what a test itself prints.
+fn verdicts(outcome: &Outcome) -> BTreeSet<String> {
+    let lines = outcome.stderr.lines().chain(outcome.stdout.lines());
+    lines
+        .filter_map(|line| line.strip_prefix("test_")?.split_once(" ... "))
+        .map(|(test, said)| {
+            let verdict = ["ok", "skipped", "FAIL", "ERROR", "expected failure"]
+                .into_iter()
+                .find(|verdict| said.starts_with(verdict));
+            format!("{test} {}", verdict.unwrap_or_default())
+        })
+        .collect()
 }
 
 #[test]
@@ -300,15 +329,35 @@ fn stress_ng_finds_nothing_wrong() {
     };
     let seconds = if full_length() { "20" } else { "3" };
     for stressor in ["--malloc", "--fork", "--mmapfork"] {
-        let mut with = preloaded(&stress);
-        with.args([stressor, "2", "--verify", "--timeout", seconds])
-            .current_dir(scratch(""));
-        let outcome = wait(with).expect_success();
+        let outcomes = on_both(&stress, |command, _| {
+            command
+                .args([stressor, "1", "--verify", "--timeout", seconds])
+                .current_dir(scratch(""));
+        });
+        let [without, with] = outcomes.map(Outcome::expect_success);
         assert!(
-            outcome.stderr.contains("successful run completed")
-                || outcome.stdout.contains("successful run completed"),
-            "{outcome}"
+            said_but_for_numbers(&with)
+                .iter()
+                .any(|line| line.contains("successful run completed")),
+            "{with}"
         );
-        assert!(!outcome.stderr.contains("goheap:"), "{outcome}");
+        assert_eq!(said_but_for_numbers(&with), said_but_for_numbers(&without));
     }
+}
+
+/// What a program printed, a number like any other: it has its process's and its times in each line.
+fn said_but_for_numbers(outcome: &Outcome) -> Vec<String> {
+    let without_numbers = |line: &str| -> String {
+        let mut words: Vec<_> = line
+            .split(|c: char| c.is_ascii_digit() || c == '.')
+            .collect();
+        words.retain(|word| !word.trim().is_empty());
+        words.join("#")
+    };
+    outcome
+        .stderr
+        .lines()
+        .chain(outcome.stdout.lines())
+        .map(without_numbers)
+        .collect()
 }
