@@ -20,6 +20,7 @@ use super::resident::Resident;
 use super::run::Snapshot;
 use super::step::Step;
 use crate::Error;
+use crate::trace::event::Act;
 
 /// The resident set at one point of a replay.
 #[derive(Clone, Copy, Debug, Default)]
@@ -185,17 +186,7 @@ impl<'a, M: Memory> Play<'a, M> {
 
     fn step(&mut self, step: Step) -> Result<(), Error> {
         match step {
-            Step::Allocate {
-                id,
-                size,
-                align,
-                zeroed,
-            } => self.allocate(id as usize, size, align, zeroed),
-            Step::Reallocate { id, size } => self.reallocate(id as usize, size),
-            Step::Free { id } => {
-                self.free(id as usize);
-                Ok(())
-            }
+            Step::Act(act) => self.act(act),
             Step::Sample => self.sample().map_err(Error::system("replay")),
             Step::Snapshot => self.snapshot().map_err(Error::system("replay")),
             Step::Sleep(ms) => {
@@ -221,6 +212,22 @@ impl<'a, M: Memory> Play<'a, M> {
                 Ok(())
             }
             Step::Thread(_) => Ok(()),
+        }
+    }
+
+    fn act(&mut self, act: Act) -> Result<(), Error> {
+        match act {
+            Act::Allocate {
+                id,
+                size,
+                align,
+                zeroed,
+            } => self.allocate(id as usize, size, align, zeroed),
+            Act::Reallocate { id, size } => self.reallocate(id as usize, size),
+            Act::Free { id } => {
+                self.free(id as usize);
+                Ok(())
+            }
         }
     }
 

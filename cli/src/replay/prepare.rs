@@ -45,8 +45,7 @@ pub fn survey(path: &Path, mut events: Box<dyn Events>) -> Result<Survey, Error>
         let event = event.map_err(broken(path))?;
         survey.events += 1;
         survey.threads = survey.threads.max(event.thread + 1);
-        let (Act::Allocate { id, .. } | Act::Reallocate { id, .. } | Act::Free { id }) = event.act;
-        survey.ids = survey.ids.max(id + 1);
+        survey.ids = survey.ids.max(event.act.id() + 1);
     }
     if let Some(place) = events.cut() {
         let file = path.display();
@@ -133,22 +132,13 @@ fn from_recording(
             lane = event.thread % LANES;
             push(Step::Thread(lane))?;
         }
-        push(match event.act {
-            Act::Allocate {
-                id,
-                size,
-                align,
-                zeroed,
-            } => Step::Allocate {
-                id,
-                // malloc gives an object of its own for nothing, too.
-                size: size.max(1),
-                align: align.max(MALLOC_ALIGN),
-                zeroed,
-            },
-            Act::Reallocate { id, size } => Step::Reallocate { id, size },
-            Act::Free { id } => Step::Free { id },
-        })?;
+        let mut act = event.act;
+        if let Act::Allocate { size, align, .. } = &mut act {
+            // malloc gives an object of its own for nothing, too.
+            *size = (*size).max(1);
+            *align = (*align).max(MALLOC_ALIGN);
+        }
+        push(Step::Act(act))?;
         match (mark, marks) {
             (None, _) => Ok(()),
             (Some(mark), Marks::Snapshots(count)) => {
@@ -204,13 +194,13 @@ fn from_text(path: &Path, marks: Marks) -> Result<NamedTempFile, Error> {
 /// A text's operation: what Go allocates is zeroed, and of size 0 nothing.
 fn step(op: Op) -> Option<Step> {
     Some(match op {
-        Op::Allocate { id, size: 0 } | Op::Free { id } => Step::Free { id },
-        Op::Allocate { id, size } => Step::Allocate {
+        Op::Allocate { id, size: 0 } | Op::Free { id } => Step::Act(Act::Free { id }),
+        Op::Allocate { id, size } => Step::Act(Act::Allocate {
             id,
             size,
             align: 0,
             zeroed: true,
-        },
+        }),
         Op::Collect => Step::Collect,
         Op::Release => Step::Release,
         Op::Percent(percent) => Step::Percent(percent),

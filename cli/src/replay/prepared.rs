@@ -114,9 +114,7 @@ impl Prepared {
         let (mut snapshots, mut samples) = (0, 0);
         for at in 0..prepared.len() {
             let sound = prepared.step(at).is_some_and(|step| match step {
-                Step::Allocate { id, .. } | Step::Reallocate { id, .. } | Step::Free { id } => {
-                    id < prepared.about.ids
-                }
+                Step::Act(act) => act.id() < prepared.about.ids,
                 Step::Snapshot => {
                     snapshots += 1;
                     true

@@ -1,31 +1,13 @@
 //! What a prepared trace consists of: the operations of all kinds of traces, 16 bytes each.
 
+use crate::trace::event::Act;
+
 /// One thing to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Allocate, and write to each page of it.
-    Allocate {
-        /// Whose place in the table; what is there is dropped.
-        id: u32,
-        /// In bytes.
-        size: usize,
-        /// The alignment is 2 to this.
-        align: u8,
-        /// Whether it must be zero.
-        zeroed: bool,
-    },
-    /// Resize or move; write to the pages that are new.
-    Reallocate {
-        /// Whose place in the table.
-        id: u32,
-        /// In bytes.
-        size: usize,
-    },
-    /// Drop what the place holds, if anything.
-    Free {
-        /// Whose place in the table.
-        id: u32,
-    },
+    /// Do this with the object in the place that `id` is the number of. What a place holds when
+    /// another comes is dropped; pages that are new are written to.
+    Act(Act),
     /// What follows is done by this thread.
     Thread(u32),
     /// Note the resident set.
@@ -54,17 +36,17 @@ impl From<Step> for Words {
     fn from(step: Step) -> Self {
         let whose = |id: u32| u64::from(id) << 32;
         match step {
-            Step::Allocate {
+            Step::Act(Act::Allocate {
                 id,
                 size,
                 align,
                 zeroed,
-            } => {
+            }) => {
                 let zeroed = if zeroed { ZEROED } else { 0 };
                 [u64::from(align) << 8 | zeroed | whose(id), size as u64]
             }
-            Step::Reallocate { id, size } => [1 | whose(id), size as u64],
-            Step::Free { id } => [2 | whose(id), 0],
+            Step::Act(Act::Reallocate { id, size }) => [1 | whose(id), size as u64],
+            Step::Act(Act::Free { id }) => [2 | whose(id), 0],
             Step::Thread(thread) => [3, thread.into()],
             Step::Sample => [4, 0],
             Step::Snapshot => [5, 0],
@@ -83,14 +65,14 @@ impl Step {
         let id = (what >> 32) as u32;
         let size = usize::try_from(much).ok();
         Some(match what as u8 {
-            0 => Self::Allocate {
+            0 => Self::Act(Act::Allocate {
                 id,
                 size: size?,
                 align: (what >> 8) as u8,
                 zeroed: what & ZEROED != 0,
-            },
-            1 => Self::Reallocate { id, size: size? },
-            2 => Self::Free { id },
+            }),
+            1 => Self::Act(Act::Reallocate { id, size: size? }),
+            2 => Self::Act(Act::Free { id }),
             3 => Self::Thread(u32::try_from(much).ok()?),
             4 => Self::Sample,
             5 => Self::Snapshot,
@@ -109,16 +91,22 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn any_step() -> impl Strategy<Value = Step> {
+    fn any_act() -> impl Strategy<Value = Act> {
         prop_oneof![
-            any::<(u32, usize, u8, bool)>().prop_map(|(id, size, align, zeroed)| Step::Allocate {
+            any::<(u32, usize, u8, bool)>().prop_map(|(id, size, align, zeroed)| Act::Allocate {
                 id,
                 size,
                 align,
                 zeroed
             }),
-            any::<(u32, usize)>().prop_map(|(id, size)| Step::Reallocate { id, size }),
-            any::<u32>().prop_map(|id| Step::Free { id }),
+            any::<(u32, usize)>().prop_map(|(id, size)| Act::Reallocate { id, size }),
+            any::<u32>().prop_map(|id| Act::Free { id }),
+        ]
+    }
+
+    fn any_step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            any_act().prop_map(Step::Act),
             any::<u32>().prop_map(Step::Thread),
             Just(Step::Sample),
             Just(Step::Snapshot),

@@ -42,6 +42,14 @@ pub enum Act {
     },
 }
 
+impl Act {
+    /// Which object it is about.
+    pub fn id(self) -> u32 {
+        let (Self::Allocate { id, .. } | Self::Reallocate { id, .. } | Self::Free { id }) = self;
+        id
+    }
+}
+
 /// Where in a recording something is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
