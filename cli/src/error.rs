@@ -151,8 +151,7 @@ impl Display for Error {
             }
             Self::NotRecorded { program } => write!(
                 f,
-                "goheap: {} ran, but nothing was recorded: it is linked statically, runs with \
-                 other rights than its user's (setuid), or is made for another machine or C library",
+                "goheap: {} ran, but nothing was recorded: the loader left the recording library out",
                 program.display()
             ),
             Self::LibraryName { path, variable } => write!(

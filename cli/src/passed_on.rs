@@ -14,6 +14,20 @@ use libc::{SIG_DFL, SIG_IGN, SIGHUP, SIGINT, SIGQUIT, SIGTERM, c_int, c_void, si
 
 use crate::Error;
 
+/// What goheap itself fails with, beside a program's own exit codes; env(1) has the same.
+pub const FAILED: u8 = 125;
+
+/// Says what went wrong, and by the exit code whose fault it was.
+pub fn or_failed(ended: Result<ExitCode, Error>) -> Result<ExitCode, Error> {
+    ended.or_else(|error| {
+        eprintln!("{error}");
+        Ok(match error {
+            Error::Program { code, .. } => code.into(),
+            _ => FAILED.into(),
+        })
+    })
+}
+
 /// The process that signals are handed to; 0 before there is one.
 static PROCESS: AtomicI32 = AtomicI32::new(0);
 
@@ -82,22 +96,28 @@ impl Started {
     /// Ends as the program did: by its exit code, or by the signal that ended it.
     pub fn pass_on(self, status: ExitStatus) -> Result<ExitCode, Error> {
         if let Some(signal) = status.signal() {
+            // Its own core would overwrite the program's.
             let none = libc::rlimit {
                 rlim_cur: 0,
                 rlim_max: 0,
             };
-            goheap::before_end();
-            // SAFETY: a limit, a signal's number and its default; this process has nothing to lose. Its
-            // own core would overwrite the program's.
-            unsafe {
-                libc::setrlimit(libc::RLIMIT_CORE, &none);
-                libc::signal(signal, SIG_DFL);
-                libc::raise(signal);
-            }
+            // SAFETY: a limit.
+            unsafe { libc::setrlimit(libc::RLIMIT_CORE, &none) };
+            end_by(signal);
             // Signals that do not end a process by default do not end one.
             return Ok(ExitCode::from(128_u8.saturating_add(signal as u8)));
         }
         Ok(ExitCode::from(status.code().unwrap_or(1) as u8))
+    }
+}
+
+/// Ends this process by a signal, if by default it ends one.
+pub fn end_by(signal: c_int) {
+    goheap::before_end();
+    // SAFETY: a signal's number and its default; this process has nothing to lose.
+    unsafe {
+        libc::signal(signal, SIG_DFL);
+        libc::raise(signal);
     }
 }
 

@@ -385,20 +385,21 @@ fn what_cannot_be_recorded_is_said() {
     let cases = [
         (
             record(&file, &[], Path::new("/nowhere/program"), &[]),
-            "goheap: cannot start /nowhere/program: No such file or directory (os error 2)\n"
-                .into(),
+            127,
+            "goheap: /nowhere/program is not found\n".into(),
         ),
         (
             record(folder.path(), &[], Path::new("/bin/true"), &[]),
+            125,
             format!(
                 "goheap: cannot write {}: Is a directory (os error 21)\n",
                 folder.path().display()
             ),
         ),
     ];
-    for (output, expected) in cases {
+    for (output, code, expected) in cases {
         assert_eq!(text(&output.stderr), expected);
-        assert_eq!(output.status.code(), Some(1));
+        assert_eq!(output.status.code(), Some(code));
     }
     let source = "int main(void) { return 0; }";
     fs::write(folder.path().join("s.c"), source).unwrap();
@@ -413,10 +414,32 @@ fn what_cannot_be_recorded_is_said() {
         return;
     }
     let output = record(&file, &[], &program, &[]);
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(126));
     let said = text(&output.stderr);
-    assert!(
-        said.contains("nothing was recorded: it is linked statically"),
-        "{said}"
-    );
+    assert!(said.contains("is statically linked"), "{said}");
+}
+
+#[test]
+fn what_a_killed_recording_left_in_memory_goes_with_the_next() {
+    let folder = TempDir::new().unwrap();
+    let mut command = goheap();
+    command.arg("record").arg("-o").arg(folder.path().join("a"));
+    let mut killed = command.args(["--", "sleep", "60"]).spawn().unwrap();
+    let left = loop {
+        let environment = |pid: u32| fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        let children = format!("/proc/{0}/task/{0}/children", killed.id());
+        let children = fs::read_to_string(children).unwrap_or_default();
+        let child = children.trim().parse().map_or(Vec::new(), environment);
+        let mut variables = child.split(|&byte| byte == 0);
+        let value = variables.find_map(|variable| variable.strip_prefix(b"GOHEAP_RECORD=main:"));
+        if let Some(path) = value {
+            break PathBuf::from(text(path));
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    };
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    assert!(left.exists(), "{}", left.display());
+    record(&folder.path().join("b"), &[], Path::new("/bin/true"), &[]);
+    assert!(!left.exists(), "{}", left.display());
 }

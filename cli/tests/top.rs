@@ -132,3 +132,19 @@ fn the_list_has_the_programs_that_run() {
 fn without_a_terminal_it_says_so() {
     assert!(refusal(&["top"]).contains("there is no terminal"));
 }
+
+#[test]
+fn a_signal_ends_it_with_the_terminal_put_right() {
+    let Some(terminal) = Terminal::with_top("signal", "") else {
+        return;
+    };
+    terminal.shows(&["CYCLES"]);
+    let (_, pane) = terminal.tmux(&["display", "-p", "#{pane_pid}"]).unwrap();
+    let children = format!("/proc/{0}/task/{0}/children", pane.trim());
+    let top = std::fs::read_to_string(children).unwrap();
+    let top = top.trim().parse().expect("the shell has one child");
+    // SAFETY: two numbers.
+    assert_eq!(unsafe { libc::kill(top, libc::SIGTERM) }, 0);
+    let screen = terminal.shows(&[&format!("ended with {}", 128 + libc::SIGTERM)]);
+    assert!(!screen.contains("CYCLES"), "{screen}");
+}

@@ -18,9 +18,9 @@ use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 
-use crate::passed_on::Started;
+use crate::passed_on::{self, Started};
 use crate::trace::recording::Total;
-use crate::{Error, preload};
+use crate::{Error, preload, program};
 use image::Image;
 use rings::Folder;
 
@@ -33,6 +33,7 @@ use rings::Folder;
 /// Recorded is the process that is started, in the last program that it runs by `exec`; with
 /// --children also those that it starts, each from its own beginning. Not seen is
 /// what does not go through malloc: mappings of a program's own, and allocators that are linked into it.
+/// Exit codes are those of goheap run.
 #[derive(clap::Args)]
 pub struct Options {
     /// Where to write the trace. With --children, each process and program writes FILE.PID.
@@ -61,6 +62,11 @@ const NAP: Duration = Duration::from_micros(500);
 
 /// Runs and records the program, says so, and ends as it did.
 pub fn run(options: &Options) -> Result<ExitCode, Error> {
+    passed_on::or_failed(run_to_end(options))
+}
+
+fn run_to_end(options: &Options) -> Result<ExitCode, Error> {
+    program::check(&options.program[0])?;
     if !options.children {
         writable(&options.output)?;
     }

@@ -29,6 +29,7 @@ pub struct Folder {
 impl Folder {
     /// A new one, for all processes or the first alone.
     pub fn new(children: bool) -> Result<Self, Error> {
+        remove_abandoned();
         let doing = || "make a folder for the recording";
         let mut builder = tempfile::Builder::new();
         builder.prefix(NAME);
@@ -65,6 +66,20 @@ impl Folder {
         }
         rings.sort_by_key(|ring: &Mapped| ring.start());
         Ok(rings)
+    }
+}
+
+/// Removes what recordings that were killed have left in memory: folders of this user whose lock
+/// nobody holds. One that cannot be removed is left.
+fn remove_abandoned() {
+    for entry in fs::read_dir(MEMORY).into_iter().flatten().flatten() {
+        let ours = entry
+            .file_name()
+            .as_encoded_bytes()
+            .starts_with(NAME.as_bytes());
+        if ours && File::open(entry.path().join("lock")).is_ok_and(|lock| lock.try_lock().is_ok()) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
     }
 }
 

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::{Error, preload, program, steer};
+use crate::{Error, passed_on, preload, program, steer};
 use summary::Summary;
 use timeline::Timeline;
 
@@ -69,25 +69,16 @@ fn checked(name: &'static str) -> impl Fn(&str) -> Result<String, String> + Clon
     move |text| steer::knob(name, text).map(|_| text.to_owned())
 }
 
-/// What goheap itself fails with, beside a program's own exit codes.
-const FAILED: u8 = 125;
-
 /// Runs the program to its end. Returns the exit code, unless a signal ended the program.
 pub fn run(options: &Options) -> Result<ExitCode, Error> {
-    run_to_end(options).or_else(|error| {
-        eprintln!("{error}");
-        Ok(match error {
-            Error::Program { code, .. } => code.into(),
-            _ => FAILED.into(),
-        })
-    })
+    passed_on::or_failed(run_to_end(options))
 }
 
 fn run_to_end(options: &Options) -> Result<ExitCode, Error> {
     let (name, arguments) = options.command.split_first().ok_or(Error::Program {
         program: PathBuf::new(),
         reason: "is not named".into(),
-        code: FAILED,
+        code: passed_on::FAILED,
     })?;
     program::check(name)?;
     let mut command = preload::command(name, arguments)?;
@@ -121,7 +112,7 @@ fn run_to_end(options: &Options) -> Result<ExitCode, Error> {
         eprintln!("{error}");
         // A program that failed is to be seen to have.
         if watched.status.success() {
-            return Ok(FAILED.into());
+            return Ok(passed_on::FAILED.into());
         }
     } else if !options.quiet && watch::is_terminal() {
         let report = folder.join("report.html");

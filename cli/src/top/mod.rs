@@ -9,11 +9,18 @@ mod list;
 mod program;
 
 use std::io::{self, IsTerminal};
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
+
+use libc::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use signal_hook::flag;
 
+use crate::passed_on::end_by;
 use crate::{Error, observe};
 use list::List;
 use program::Watched;
@@ -35,6 +42,9 @@ pub struct Options {
 /// How long a program may take to answer before the screen goes on without it.
 const PATIENCE: Duration = Duration::from_millis(300);
 
+/// Waiting for a key goes on after a signal: it is looked for so often.
+const SIGNALS_SEEN: Duration = Duration::from_millis(100);
+
 /// What is on the screen.
 enum Screen {
     List(List),
@@ -52,14 +62,34 @@ pub fn run(options: &Options) -> Result<(), Error> {
         Some(pid) => Screen::Program(Box::new(Watched::open(pid)?)),
         None => Screen::List(List::new()),
     };
+    let ended_by = ending_signals().map_err(Error::system("handle signals"))?;
     let mut terminal = ratatui::try_init().map_err(Error::system("use the terminal"))?;
     let every = Duration::from_millis(options.every);
-    let result = show(&mut terminal, &mut screen, every);
+    let result = show(&mut terminal, &mut screen, every, &ended_by);
     ratatui::restore();
+    match ended_by.load(Relaxed) {
+        0 => {}
+        signal => end_by(signal as i32),
+    }
     result.map_err(Error::system("use the terminal"))
 }
 
-fn show(terminal: &mut DefaultTerminal, screen: &mut Screen, every: Duration) -> io::Result<()> {
+/// Where the number of a signal will be that asks for the end: the terminal must be put right first.
+fn ending_signals() -> io::Result<Arc<AtomicUsize>> {
+    let ended_by = Arc::new(AtomicUsize::new(0));
+    for signal in [SIGTERM, SIGHUP, SIGINT, SIGQUIT] {
+        flag::register_usize(signal, Arc::clone(&ended_by), signal as usize)?;
+    }
+    Ok(ended_by)
+}
+
+/// Returns when somebody quits, or a signal's number is in `ended_by`.
+fn show(
+    terminal: &mut DefaultTerminal,
+    screen: &mut Screen,
+    every: Duration,
+    ended_by: &AtomicUsize,
+) -> io::Result<()> {
     loop {
         let looked = Instant::now();
         match screen {
@@ -71,8 +101,16 @@ fn show(terminal: &mut DefaultTerminal, screen: &mut Screen, every: Duration) ->
                 Screen::List(list) => list.draw(frame),
                 Screen::Program(program) => program.draw(frame),
             })?;
-            if !event::poll(every.saturating_sub(looked.elapsed()))? {
-                break;
+            let left = every.saturating_sub(looked.elapsed());
+            let pressed_something = event::poll(left.min(SIGNALS_SEEN))?;
+            if ended_by.load(Relaxed) != 0 {
+                return Ok(());
+            }
+            if !pressed_something {
+                match left.is_zero() {
+                    true => break,
+                    false => continue,
+                }
             }
             if let Event::Key(key) = event::read()?
                 && key.kind != KeyEventKind::Release
