@@ -71,9 +71,9 @@ pub fn usable_bytes(at: NonNull<u8>) -> Option<usize> {
 /// Gives a block room for `bytes`, moving it if need be; null if the system refuses memory, and then
 /// the block is as it was.
 ///
-/// It stays where it is if at least half of its room is wanted. A large block that must grow grows
-/// by a quarter at least, as a slice does that Go appends to (`growslice`): moving it a
-/// page at a time would copy it over and over.
+/// It stays where it is if at least half of its room is wanted, or if it is large and the pages behind
+/// it are idle. A large block that must move to grow grows by a quarter at least, as
+/// [`slow::realloc`] says.
 ///
 /// # Safety
 /// `at` came from this heap, and nobody else uses the block.
@@ -88,6 +88,10 @@ pub unsafe fn reallocate(at: NonNull<u8>, bytes: usize) -> *mut u8 {
     }
     let mut new = core::ptr::null_mut();
     if bytes > room && room > MAX_SMALL {
+        // SAFETY: the caller's contract.
+        if os::keeping_errno(|| unsafe { slow::make_room(at.as_ptr(), bytes) }).is_ok() {
+            return at.as_ptr();
+        }
         new = allocate(bytes.max(room + room / 4), ALIGN, false);
     }
     if new.is_null() {

@@ -106,34 +106,74 @@ pub fn alloc_zeroed(class: SizeClass, bytes: usize) -> *mut u8 {
     at
 }
 
-/// Moves a block to one of `new_size` bytes, unless its slot serves as well.
+/// Moves a block to one of `new_size` bytes, unless it has the room or, if it is large, the pages
+/// behind it are idle. One that must move to grow by less than a quarter gets that much: a page at a time
+/// it would be copied over and over. So does a slice that Go appends to (`growslice`).
 ///
 /// # Safety
 /// As `GlobalAlloc::realloc`.
 #[cold]
 pub unsafe fn realloc(at: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
     use std::alloc::GlobalAlloc;
-    let large = layout.size().max(new_size) > goheap_allocator::size_class::MAX_SMALL;
-    if large
-        && pages_for(layout.size()) == pages_for(new_size)
-        && SizeClass::fitting(new_size, layout.align()).is_none()
-    {
+    let small = SizeClass::fitting(new_size, layout.align()).is_some();
+    if !small && pages_for(layout.size()) == pages_for(new_size) {
         return at;
+    }
+    let mut room = 0;
+    if new_size > layout.size() && SizeClass::fitting(layout.size(), layout.align()).is_none() {
+        // SAFETY: the caller's contract.
+        room = match unsafe { make_room(at, new_size) } {
+            Ok(()) => return at,
+            Err(room) => room,
+        };
     }
     let Ok(new_layout) = Layout::from_size_align(new_size, layout.align()) else {
         return null_mut();
     };
     let heap = crate::GoHeap::new();
+    let mut new = null_mut();
+    if room > 0 {
+        new = alloc_large(new_size.max(room + room / 4), layout.align(), false);
+    }
     // SAFETY: a fresh block does not overlap the old one, and both hold what is copied; the old one
     // is the caller's to free.
     unsafe {
-        let new = heap.alloc(new_layout);
+        if new.is_null() {
+            new = heap.alloc(new_layout);
+        }
         if !new.is_null() {
             new.copy_from_nonoverlapping(at, layout.size().min(new_size));
             heap.dealloc(at, layout);
         }
         new
     }
+}
+
+/// Sees to it that a large block has room for `bytes` where it is.
+///
+/// # Errors
+/// The room that it has, in bytes, if it cannot grow there.
+///
+/// # Safety
+/// The block is live, and the caller's.
+pub unsafe fn make_room(at: *mut u8, bytes: usize) -> Result<(), usize> {
+    let address = at.expose_provenance();
+    let room = HEAP.slot_of(address).map_or(0, |(_, room)| room);
+    if bytes <= room {
+        return Ok(());
+    }
+    let Some(pages) = pages_for(bytes - room) else {
+        return Err(room);
+    };
+    cycle::end_if_over();
+    pay_sweep_debt(pages.saturating_mul(PAGE), pages);
+    // SAFETY: the caller's contract.
+    let Some(cost) = (unsafe { HEAP.grow_large(address, bytes) }) else {
+        return Err(room);
+    };
+    after_taking(cost, pages * PAGE);
+    background::start_wanted();
+    Ok(())
 }
 
 /// Frees for a thread whose log is full or that has no cache of its own.

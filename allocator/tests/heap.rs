@@ -193,6 +193,34 @@ fn slots_freed_by_a_sweep_are_used_before_the_heap_grows() {
 }
 
 #[test]
+fn a_large_object_grows_into_idle_pages_behind_it_and_dies_whole() {
+    let heap = heap(Failing::never());
+    let cache = cache(heap).unwrap();
+    let object = heap.alloc_large(6 * PAGE, 1).unwrap().at;
+    let address = object.expose_provenance();
+    // SAFETY: the test's own object.
+    let grow = |bytes| unsafe { heap.grow_large(address, bytes) };
+    assert!(grow(9 * PAGE).is_some());
+    assert_eq!(
+        heap.slot_of(address + 9 * PAGE - 1).map(|(_, room)| room),
+        Some(9 * PAGE)
+    );
+    assert_eq!(heap.totals().total_alloc, 9 * PAGE as u64);
+    assert_eq!(heap.totals().in_use, 9 * PAGE as u64);
+    let behind = heap.alloc_large(5 * PAGE, 1).unwrap().at;
+    assert_eq!(behind.addr(), address + 9 * PAGE);
+    assert_eq!(grow(10 * PAGE), None, "the pages behind it are in use");
+    assert_sound(heap);
+    free(heap, cache, object);
+    // SAFETY: the test's own cache.
+    unsafe { heap.flush(cache) };
+    cycle(heap);
+    sweep(heap);
+    assert_eq!(heap.totals().total_free, 9 * PAGE as u64);
+    assert_eq!(heap.totals().in_use, 5 * PAGE as u64);
+}
+
+#[test]
 fn large_objects_are_aligned_reused_and_released() {
     let heap = heap(Failing::never());
     let cache = cache(heap).unwrap();

@@ -3,6 +3,7 @@
 //! | file | idea |
 //! | --- | --- |
 //! | `refill.rs` | slots and spans for a thread's cache, large objects |
+//! | `growth.rs` | a large object takes the pages behind it |
 //! | `death.rs` | logs are flushed: deaths are written into spans; an epoch closes |
 //! | `sweep.rs` | condemned slots become free, empty spans go back to the page heap |
 //! | `threads.rs` | caches come and go with their threads; `fork` |
@@ -12,6 +13,7 @@
 
 mod check;
 mod death;
+mod growth;
 mod holdings;
 mod refill;
 mod sweep;

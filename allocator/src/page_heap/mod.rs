@@ -10,6 +10,7 @@
 //! small requests away from it.
 
 mod cache;
+mod extend;
 mod look;
 mod runs;
 mod scavenge;

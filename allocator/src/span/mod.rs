@@ -179,6 +179,14 @@ impl Span {
         }
     }
 
+    /// A large object has this many pages from now on. Callers hold the class's lock.
+    pub fn extend(&self, pages: usize, dirty: bool) {
+        debug_assert_eq!(self.class, SizeClass::LARGE);
+        self.bytes.store(pages * PAGE, Relaxed);
+        self.pages.store(pages as u32, Relaxed);
+        self.dirty.fetch_or(u8::from(dirty), Relaxed);
+    }
+
     /// Address of the first slot.
     #[inline(always)]
     pub fn base(&self) -> usize {

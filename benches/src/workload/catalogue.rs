@@ -60,8 +60,6 @@ pub const BENCHES: &[Bench] = &[
     bench!(Micro, "micro/shuffled/100000", 2_000_000, batch(100_000, Order::Shuffled)),
     bench!(Micro, "micro/replace/1000", 3_000_000, replace(1_000, Sizes::Uniform)),
     bench!(Micro, "micro/replace/10000", 3_000_000, replace(10_000, Sizes::Uniform)),
-    // So many that the warm-up, half of them, goes through a cycle or two: a heap that still
-    // grows pays for page faults, not for replacement.
     bench!(Micro, "micro/replace/100000", 4_000_000, replace(100_000, Sizes::Uniform)),
     bench!(Micro, "micro/replace/1000000", 4_000_000, replace(1_000_000, Sizes::Uniform)),
     bench!(Micro, "micro/perl/1000", 3_000_000, replace(1_000, Sizes::Program)),
