@@ -319,7 +319,7 @@ impl Collector {
         let since_last = end.saturating_sub(self.last_end_ns);
         self.sweep_at_ns = end + if since_last < MANY_NS { GRACE_NS } else { 0 };
         self.last_end_ns = end;
-        self.limiter.pause(end);
+        self.account(self.history.cycles, |limiter| limiter.pause(end));
         self.history
             .pause(end.saturating_sub(now), os::wall_clock_ns());
         if self.gctrace {
@@ -336,8 +336,18 @@ impl Collector {
     /// Tells the CPU limiter of the time since it last heard; `marking` says what it was.
     fn feed_limiter(&mut self, now: u64, marking: bool) {
         let assists = RUNTIME.assist_ns.swap(0, Relaxed);
-        self.limiter.update(now, marking, assists, 0);
+        let cycle = self.history.cycles.wrapping_add(1);
+        self.account(cycle, |limiter| limiter.update(now, marking, assists, 0));
         RUNTIME.limiting.store(self.limiter.limiting(), Relaxed);
+    }
+
+    /// Has the CPU limiter account for time, and notes the cycle in which it came on.
+    fn account(&mut self, cycle: u32, of: impl FnOnce(&mut CpuLimiter)) {
+        let was_limiting = self.limiter.limiting();
+        of(&mut self.limiter);
+        if self.limiter.limiting() && !was_limiting {
+            self.history.limited_in = cycle;
+        }
     }
 
     /// Recomputes everything that follows from the controller (Go: `gcControllerCommit`).

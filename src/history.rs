@@ -4,6 +4,7 @@
 
 use crate::runtime::RUNTIME;
 use core::sync::atomic::Ordering::Relaxed;
+use goheap_stats::metrics::TimeHistogram;
 
 /// Pauses kept, as in Go.
 const PAUSES: usize = 256;
@@ -23,6 +24,10 @@ pub struct History {
     pub pause_total_ns: u64,
     /// When the last cycle ended, on the wall clock; 0 before there was one.
     pub last_ns: u64,
+    /// All pauses by length, the two halves of a cycle's apart.
+    pub pauses: TimeHistogram,
+    /// The last cycle in which the CPU limiter came on; 0: it never did.
+    pub limited_in: u32,
 }
 
 impl History {
@@ -34,6 +39,8 @@ impl History {
         pause_ends_ns: [0; PAUSES],
         pause_total_ns: 0,
         last_ns: 0,
+        pauses: TimeHistogram::NEW,
+        limited_in: 0,
     };
 
     /// Adds time that a thread was held up; the second half of a cycle's ends the record.
@@ -42,6 +49,7 @@ impl History {
         let slot = (self.cycles.wrapping_sub(u32::from(ended)) as usize) % PAUSES;
         self.pauses_ns[slot] = if ended { self.pauses_ns[slot] + ns } else { ns };
         self.pause_total_ns += ns;
+        self.pauses.record(ns);
         RUNTIME.gc_ns.fetch_add(ns, Relaxed);
         if ended {
             self.pause_ends_ns[slot] = ended_ns;

@@ -61,6 +61,7 @@ pub use explain::explain;
 pub use global::GoHeap;
 pub use goheap_allocator::heap::Findings;
 pub use goheap_stats::explain::{Cause, Explanation};
+pub use goheap_stats::metrics;
 pub use goheap_stats::{BySize, MemStats};
 pub use publish::{before_end, prepare_for_exec};
-pub use snapshot::{read_counts, read_mem_stats};
+pub use snapshot::{metrics, read_counts, read_mem_stats};

@@ -8,6 +8,7 @@ use core::sync::atomic::Ordering::Relaxed;
 use goheap_allocator::SizeClass;
 use goheap_allocator::heap::Totals;
 use goheap_allocator::os;
+use goheap_stats::metrics::{Inputs, Metrics};
 use goheap_stats::{CLASSES, ClassCounts, Snapshot};
 
 /// Reads the counters. Everything the calling thread did is in them; of other threads that allocate
@@ -22,6 +23,33 @@ pub fn read_mem_stats() -> MemStats {
 pub fn read_counts() -> (MemStats, [ClassCounts; CLASSES]) {
     let (stats, totals, ()) = read(|_| ());
     (stats, counts(&totals))
+}
+
+/// The figures of Go's `runtime/metrics` that have a meaning here, all of one moment: [`Metrics`] has their names,
+/// descriptions and units, and which of Go's are left out and why. Allocates what it returns; costs as much
+/// as [`read_mem_stats`] (Go: `metrics.Read` of `metrics.All`).
+///
+/// [`Metrics`]: crate::metrics::Metrics
+pub fn metrics() -> Metrics {
+    let (stats, totals, (history, heap_marked, gc_percent, memory_limit)) = read(|collector| {
+        let controller = collector.controller();
+        (
+            collector.history().clone(),
+            controller.heap_marked(),
+            controller.gc_percent(),
+            controller.memory_limit(),
+        )
+    });
+    Metrics::of(&Inputs {
+        stats: &stats,
+        classes: &counts(&totals),
+        tiny_allocs: 0,
+        heap_marked,
+        gc_percent,
+        memory_limit,
+        limited_in: history.limited_in,
+        pauses: &history.pauses,
+    })
 }
 
 /// All that the process shows to those who look at it from outside.

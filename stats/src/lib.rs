@@ -1,4 +1,5 @@
-//! What goheap counts: Go's `MemStats`, the identities its figures keep, and
+//! What goheap counts: Go's `MemStats`, the identities its figures keep, the figures of Go's
+//! `runtime/metrics`,
 //! the lines that Go prints about a cycle and about scavenging, and the page in which a
 //! running program shows its figures.
 //!
@@ -10,6 +11,7 @@
 pub mod audit;
 pub mod explain;
 mod mem_stats;
+pub mod metrics;
 pub mod shared_page;
 mod snapshot;
 mod trace_line;

@@ -57,7 +57,15 @@ impl Go {
         self.version.split(' ').nth(2).unwrap_or(&self.version)
     }
 
+    /// A command of this Go that fetches nothing and minds no project that it is run in.
+    pub fn command(&self) -> Command {
+        quiet(&self.program)
+    }
+
     /// The replayer, built if it was not yet.
+    ///
+    /// # Errors
+    /// It cannot be built or kept; the error has what Go said.
     pub fn replayer(&self) -> Result<PathBuf, Error> {
         let mut hash = FxBuildHasher.build_hasher();
         for text in [MAIN, MODULE, &self.version] {
@@ -76,7 +84,7 @@ impl Go {
             fs::write(&path, text).map_err(writing(&path))?;
         }
         let built = source.path().join("replayer");
-        let mut command = quiet(&self.program);
+        let mut command = self.command();
         command.args(["build", "-o"]).arg(&built).arg(".");
         command.current_dir(source.path()).env("CGO_ENABLED", "0");
         if env::var_os("HOME").is_none() && env::var_os("GOCACHE").is_none() {
@@ -98,7 +106,6 @@ impl Go {
     }
 }
 
-/// A `go` that fetches nothing and minds no project that it is run in.
 fn quiet(program: &Path) -> Command {
     let mut command = Command::new(program);
     command

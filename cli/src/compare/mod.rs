@@ -5,7 +5,7 @@
 //! objects without pointers, a resize as a new object; both sides run that.
 
 mod chart;
-mod go;
+pub mod go;
 mod table;
 mod text;
 
