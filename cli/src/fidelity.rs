@@ -329,6 +329,7 @@ mod tests {
         let record = |(index, label): (usize, &str)| Record {
             label: label.into(),
             seconds: 0.0,
+            processor_seconds: 0.0,
             rss: 0,
             mem_stats: figures(index),
         };

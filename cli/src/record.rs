@@ -16,6 +16,8 @@ pub struct Record {
     pub label: String,
     /// Time since the baseline.
     pub seconds: f64,
+    /// What all the process's threads have run since the baseline.
+    pub processor_seconds: f64,
     /// The process's resident set in bytes, as ps reports it.
     #[serde(rename = "RSS")]
     pub rss: u64,

@@ -59,6 +59,15 @@ fn assert_compared(output: &Output, folder: &TempDir, mib: &str) {
         printed.contains(" of 10 counters hold in the run"),
         "{printed}"
     );
+    let processor = printed.lines().find(|line| line.contains("processor, ms"));
+    let times = processor
+        .unwrap_or_else(|| panic!("{printed}"))
+        .split_whitespace();
+    let times: Vec<f64> = times.filter_map(|word| word.parse().ok()).collect();
+    assert!(
+        times.len() == 2 && times.iter().all(|&ms| ms > 0.0),
+        "{times:?}"
+    );
     let svg = fs::read_to_string(folder.path().join("chart.svg")).unwrap();
     assert!(svg.trim_end().ends_with("</svg>"));
     assert!(

@@ -25,7 +25,7 @@ fn names(object: &Value) -> BTreeSet<&str> {
 
 #[test]
 fn a_line_has_the_fields_of_gos_replayer() {
-    const LINE: [&str; 4] = ["Label", "MemStats", "RSS", "Seconds"];
+    const LINE: [&str; 5] = ["Label", "MemStats", "ProcessorSeconds", "RSS", "Seconds"];
     const MEM_STATS: [&str; 22] = [
         "BuckHashSys",
         "BySize",
@@ -60,6 +60,7 @@ fn a_line_has_the_fields_of_gos_replayer() {
         assert_eq!(names(line), BTreeSet::from(LINE));
         assert!(line["RSS"].as_u64() > Some(0), "{line}");
         assert!(line["Seconds"].as_f64() >= Some(0.0), "{line}");
+        assert!(line["ProcessorSeconds"].as_f64() >= Some(0.0), "{line}");
         let stats = &line["MemStats"];
         assert_eq!(names(stats), BTreeSet::from(MEM_STATS));
         for name in MEM_STATS {

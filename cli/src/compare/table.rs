@@ -4,6 +4,7 @@ use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyl
 
 use super::Comparison;
 use crate::fidelity::Counter;
+use crate::record::Record;
 
 const MIB: f64 = (1 << 20) as f64;
 
@@ -57,16 +58,8 @@ pub fn of(comparison: &Comparison) -> Table {
         ]);
     for counter in Counter::ALL {
         let row = comparison.row(counter);
-        let shown = |runs: &[Vec<crate::record::Record>]| {
-            let mut values: Vec<f64> = runs
-                .iter()
-                .filter_map(|run| Some(counter.since_baseline(run.last()?, run.first()?)))
-                .collect();
-            values.sort_by(f64::total_cmp);
-            let median = values
-                .get(values.len().saturating_sub(1) / 2)
-                .copied()
-                .unwrap_or_default();
+        let shown = |runs: &[Vec<Record>]| {
+            let median = median_of(runs, |first, last| counter.since_baseline(last, first));
             match counter {
                 Counter::NumGc => format!("{median:.0}"),
                 _ => format!("{:.2}", median / MIB),
@@ -89,10 +82,31 @@ pub fn of(comparison: &Comparison) -> Table {
             },
         ]);
     }
+    table.add_row([
+        "processor, ms".to_owned(),
+        format!("{:.1}", processor(&comparison.gos) * 1e3),
+        format!("{:.1}", processor(&comparison.ours) * 1e3),
+    ]);
     for column in table.column_iter_mut().skip(1).take(7) {
         column.set_cell_alignment(CellAlignment::Right);
     }
     table
+}
+
+/// The processor time that a replay took, in seconds.
+fn processor(runs: &[Vec<Record>]) -> f64 {
+    median_of(runs, |_, last| last.processor_seconds)
+}
+
+/// The median over the runs of what their first and last snapshots say.
+fn median_of(runs: &[Vec<Record>], of: impl Fn(&Record, &Record) -> f64) -> f64 {
+    let mut values: Vec<f64> = runs
+        .iter()
+        .filter_map(|run| Some(of(run.first()?, run.last()?)))
+        .collect();
+    values.sort_by(f64::total_cmp);
+    let middle = values.len().saturating_sub(1) / 2;
+    values.get(middle).copied().unwrap_or_default()
 }
 
 /// All in all.
@@ -103,7 +117,7 @@ pub fn sentence(comparison: &Comparison) -> String {
     let mean = |of: fn(&Row) -> f64| rows.iter().map(of).sum::<f64>() / rows.len() as f64 * 100.0;
     format!(
         "{hold} of {} counters hold in {}; the mean error over all is {:.1} %, Go's against itself {:.1} %.\n\
-         RSS, Sys, TotalAlloc and NumGC count from the baseline.",
+         RSS, Sys, TotalAlloc, NumGC and processor time count from the baseline; goheap took {:.2} of Go's time.",
         rows.len(),
         if runs == 1 {
             "the run".to_owned()
@@ -112,5 +126,6 @@ pub fn sentence(comparison: &Comparison) -> String {
         },
         mean(|row| row.mean),
         mean(|row| row.own),
+        processor(&comparison.ours) / processor(&comparison.gos),
     )
 }

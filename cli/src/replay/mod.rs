@@ -23,6 +23,7 @@ mod prepared;
 mod resident;
 mod run;
 mod step;
+mod watch;
 
 use std::env;
 use std::io::{self, BufWriter, Write};
@@ -38,7 +39,7 @@ use allocators::Allocator;
 use memory::{Goheap, Malloc};
 use prepare::Marks;
 use prepared::Prepared;
-use run::Snapshot;
+use watch::Snapshot;
 
 /// Replay an allocation trace: what does the heap do, or how do allocators compare?
 ///
@@ -155,7 +156,8 @@ fn play(prepared: &Prepared, options: &Options) -> Result<(), Error> {
 fn record(snapshot: &Snapshot, label: &str) -> Record {
     Record {
         label: label.into(),
-        seconds: snapshot.since_baseline.as_secs_f64(),
+        seconds: snapshot.since_ns as f64 / 1e9,
+        processor_seconds: snapshot.processor_ns as f64 / 1e9,
         rss: snapshot.rss,
         mem_stats: Figures::from(&snapshot.stats),
     }

@@ -11,25 +11,15 @@ use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::{Acquire, Release};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread::{self, Thread, sleep};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::memory::Memory;
 use super::off_heap::OffHeap;
 use super::prepared::Prepared;
-use super::resident::Resident;
-use super::run::Snapshot;
 use super::step::Step;
+use super::watch::{Sample, Snapshot, Watch};
 use crate::Error;
 use crate::trace::event::Act;
-
-/// The resident set at one point of a replay.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Sample {
-    /// Since the baseline.
-    pub since: Duration,
-    /// In bytes.
-    pub rss: u64,
-}
 
 /// What a replay yields.
 pub struct Played {
@@ -126,8 +116,7 @@ struct Play<'a, M> {
     trace: &'a Prepared,
     next: usize,
     objects: OffHeap<Held>,
-    resident: Resident,
-    start: Instant,
+    watch: Watch,
     played: Played,
     failed: Option<Error>,
     memory: PhantomData<fn() -> M>,
@@ -144,8 +133,7 @@ impl<'a, M: Memory> Play<'a, M> {
             trace,
             next: 0,
             objects: OffHeap::filled(nothing, about.ids as usize).map_err(room())?,
-            resident: Resident::open()?,
-            start: Instant::now(),
+            watch: Watch::open()?,
             played: Played {
                 snapshots: Vec::with_capacity(about.labels.len() + 1),
                 samples,
@@ -162,7 +150,7 @@ impl<'a, M: Memory> Play<'a, M> {
             goheap::free_os_memory();
             goheap::gc();
         }
-        self.start = Instant::now();
+        self.watch.start();
         self.sample()?;
         self.snapshot()
     }
@@ -278,9 +266,7 @@ impl<'a, M: Memory> Play<'a, M> {
     }
 
     fn sample(&mut self) -> io::Result<()> {
-        let since = self.start.elapsed();
-        let rss = self.resident.bytes()?;
-        self.played.samples.push(Sample { since, rss });
+        self.played.samples.push(self.watch.sample()?);
         Ok(())
     }
 
@@ -288,13 +274,7 @@ impl<'a, M: Memory> Play<'a, M> {
         if !M::GO {
             return Ok(());
         }
-        let since_baseline = self.start.elapsed();
-        let rss = self.resident.bytes()?;
-        self.played.snapshots.push(Snapshot {
-            since_baseline,
-            rss,
-            stats: goheap::read_mem_stats(),
-        });
+        self.played.snapshots.push(self.watch.snapshot()?);
         Ok(())
     }
 

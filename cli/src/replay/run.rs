@@ -6,26 +6,13 @@ use std::iter;
 use std::ptr;
 use std::sync::Barrier;
 use std::thread::{self, sleep};
-use std::time::{Duration, Instant};
-
-use goheap::MemStats;
+use std::time::Duration;
 
 use super::load::Trace;
 use super::off_heap::OffHeap;
-use super::resident::Resident;
+use super::watch::{Snapshot, Watch};
 use crate::Error;
 use crate::trace::Op;
-
-/// The heap at one moment. As large as in Go's own replayer, since the array of
-/// these is on the heap in both.
-pub struct Snapshot {
-    /// Time since the baseline.
-    pub since_baseline: Duration,
-    /// Resident bytes of the process, read before the rest.
-    pub rss: u64,
-    /// All of the heap's figures.
-    pub stats: MemStats,
-}
 
 /// Why a replay stopped.
 pub enum Failed {
@@ -130,22 +117,13 @@ fn replay_alone(trace: &Trace) -> Result<Vec<Snapshot>, Failed> {
         sizes: OffHeap::filled(0, trace.ids)?,
     };
     let mut snapshots = Vec::with_capacity(trace.labels.len());
-    let resident = Resident::open().map_err(Failed::Other)?;
+    let mut watch = Watch::open().map_err(Failed::Other)?;
     goheap::gc();
     goheap::free_os_memory();
     goheap::gc();
 
-    let start = Instant::now();
-    let take = || {
-        let since_baseline = start.elapsed();
-        let rss = resident.bytes()?;
-        Ok::<_, io::Error>(Snapshot {
-            since_baseline,
-            rss,
-            stats: goheap::read_mem_stats(),
-        })
-    };
-    snapshots.push(take()?);
+    watch.start();
+    snapshots.push(watch.snapshot()?);
     for (index, &op) in trace.ops.iter().enumerate() {
         match op {
             Op::Allocate { id, size } => objects
@@ -157,7 +135,7 @@ fn replay_alone(trace: &Trace) -> Result<Vec<Snapshot>, Failed> {
             Op::Percent(percent) => _ = goheap::set_gc_percent(percent),
             Op::Limit(bytes) => _ = goheap::set_memory_limit(bytes),
             Op::Sleep(ms) => sleep(Duration::from_millis(ms.into())),
-            Op::Snapshot(_) => snapshots.push(take()?),
+            Op::Snapshot(_) => snapshots.push(watch.snapshot()?),
         }
     }
     Ok(snapshots)
