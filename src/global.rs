@@ -31,7 +31,7 @@ unsafe impl GlobalAlloc for GoHeap {
         // SAFETY: the calling thread's cache.
         match unsafe { thread::at_hand().alloc(class) } {
             Some(at) => at.as_ptr(),
-            None => slow::alloc(class),
+            None => slow::alloc(class, layout.size()),
         }
     }
 

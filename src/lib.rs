@@ -48,6 +48,7 @@ mod global;
 mod history;
 pub mod malloc;
 pub mod options;
+mod profile;
 mod publish;
 mod runtime;
 mod slow;

@@ -39,7 +39,7 @@ pub fn allocate(bytes: usize, align: usize, zeroed: bool) -> *mut u8 {
     let align = align.max(ALIGN);
     os::keeping_errno(|| match SizeClass::fitting(bytes, align) {
         Some(class) if zeroed => slow::alloc_zeroed(class, bytes),
-        Some(class) => slow::alloc(class),
+        Some(class) => slow::alloc(class, bytes),
         None => slow::alloc_large(bytes.max(1), align, zeroed),
     })
 }

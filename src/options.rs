@@ -59,6 +59,8 @@ pub struct Options {
     pub publish: bool,
     /// The whole heap is checked at each cycle.
     pub check: bool,
+    /// Bytes allocated from one sample of the heap profile to the next; 0: none, 1: every object.
+    pub profile_rate: u64,
 }
 
 /// All knobs. The policy stands first, for it presets what later ones set.
@@ -251,6 +253,15 @@ pub const KNOBS: &[Knob] = &[
         variable: c"GOHEAP_CHECK",
         set: |o, v| set(&mut o.check, flag(v)),
     },
+    Knob {
+        name: "GOHEAP_PROFILE_RATE",
+        takes: "bytes with B, KiB, MiB, GiB or TiB behind them or nothing",
+        default: "512KiB",
+        does: "The heap profile samples an object each time so many bytes were allocated, on average. 1: every object, which is slow; 0: none.",
+        go: "GODEBUG=memprofilerate, runtime.MemProfileRate",
+        variable: c"GOHEAP_PROFILE_RATE",
+        set: |o, v| set(&mut o.profile_rate, bytes(v)),
+    },
 ];
 
 impl Knob {
@@ -301,6 +312,7 @@ impl Options {
         eager: false,
         publish: true,
         check: false,
+        profile_rate: 512 << 10,
     };
 
     /// What the environment says. Complains on standard error about values that it cannot take.

@@ -134,6 +134,7 @@ impl Runtime {
         let policy = self.policy();
         self.scavtrace.store(options.scavtrace, Relaxed);
         HEAP.set_eager(options.eager);
+        HEAP.set_sample_rate(options.profile_rate, self.started_ns.load(Relaxed));
         HEAP.pages().configure(
             if options.madv_free {
                 Advice::Free

@@ -3,52 +3,62 @@
 //!
 //! In this order: end a mark whose time is over, return spans that a new sweep made stale, pay the sweep's debt,
 //! take a span or pages, hand back as much as the heap grew by if it is over its
-//! goal, and see whether a cycle is due.
+//! goal, and see whether a cycle is due. Last, when no lock is held any more and the slot is as it is to be
+//! handed out, an object that is to be sampled is.
 
 use crate::runtime::{HEAP, RUNTIME};
-use crate::{background, cycle, thread};
-use core::ptr::{NonNull, null_mut};
+use crate::{background, cycle, profile, thread};
+use core::ptr::null_mut;
 use core::sync::atomic::Ordering::Relaxed;
-use goheap_allocator::heap::Refill;
+use goheap_allocator::heap::{Refill, Slot};
 use goheap_allocator::{Cache, OsError, PAGE, SizeClass, os, pages_for};
 use goheap_scavenger::{AllocationInputs, Growth};
 use std::alloc::Layout;
 
-/// Allocates a slot of `class` for a thread whose bin is empty or that has no cache yet.
+/// Allocates a slot of `class`, for `bytes`, for a thread whose bin is empty or that has no cache yet.
 #[cold]
-pub fn alloc(class: SizeClass) -> *mut u8 {
+pub fn alloc(class: SizeClass, bytes: usize) -> *mut u8 {
     let Some(access) = thread::access() else {
         return null_mut();
     };
     // SAFETY: `access` stands for the right to use this cache.
-    let at = unsafe { alloc_in(access.cache(), class) };
+    let slot = unsafe { alloc_in(access.cache(), class) };
     drop(access);
     background::start_wanted();
-    at
+    finish(slot, bytes)
+}
+
+/// Samples the object of `bytes` in `slot` if that is to be.
+fn finish(slot: Option<Slot>, bytes: usize) -> *mut u8 {
+    let Some(Slot { at, sampled }) = slot else {
+        return null_mut();
+    };
+    if sampled {
+        profile::sample(at.as_ptr(), bytes);
+    }
+    at.as_ptr()
 }
 
 /// Allocates a slot of `class` from a cache that the calling thread may use.
 ///
 /// # Safety
 /// It may.
-unsafe fn alloc_in(cache: &Cache, class: SizeClass) -> *mut u8 {
+unsafe fn alloc_in(cache: &Cache, class: SizeClass) -> Option<Slot> {
     // SAFETY: the caller's contract, for each call.
     unsafe {
-        if let Some(at) = cache.alloc(class) {
-            return at.as_ptr();
+        if let Some(slot) = HEAP.take(cache, class) {
+            return Some(slot);
         }
-        if !HEAP.next_word(cache, class) {
-            cycle::end_if_over();
-            HEAP.return_stale_spans(cache);
-            pay_sweep_debt(class.pages() * PAGE, 0);
-            let Some(cost) = or_after_collecting(|| HEAP.take_span(cache, class)) else {
-                return null_mut();
-            };
-            let at = cache.alloc(class);
-            after_taking(cost, class.pages() * PAGE);
-            return at.map_or(null_mut(), NonNull::as_ptr);
+        if HEAP.next_word(cache, class) {
+            return HEAP.take(cache, class);
         }
-        cache.alloc(class).map_or(null_mut(), NonNull::as_ptr)
+        cycle::end_if_over();
+        HEAP.return_stale_spans(cache);
+        pay_sweep_debt(class.pages() * PAGE, 0);
+        let cost = or_after_collecting(|| HEAP.take_span(cache, class))?;
+        let slot = HEAP.take(cache, class);
+        after_taking(cost, class.pages() * PAGE);
+        slot
     }
 }
 
@@ -83,6 +93,9 @@ pub fn alloc_large(bytes: usize, align: usize, zeroed: bool) -> *mut u8 {
         // SAFETY: the object is this long, and nobody else has it yet.
         unsafe { large.at.write_bytes(0, bytes) };
     }
+    if large.sampled {
+        profile::sample(large.at, bytes);
+    }
     large.at
 }
 
@@ -94,16 +107,18 @@ pub fn alloc_zeroed(class: SizeClass, bytes: usize) -> *mut u8 {
     };
     let cache = access.cache();
     // SAFETY: `access` stands for the right to use this cache; the slot is this long.
-    let at = unsafe {
-        let at = alloc_in(cache, class);
-        if !at.is_null() && cache.is_dirty(class) {
-            at.write_bytes(0, bytes);
+    let slot = unsafe {
+        let slot = alloc_in(cache, class);
+        if let Some(slot) = slot
+            && cache.is_dirty(class)
+        {
+            slot.at.write_bytes(0, bytes);
         }
-        at
+        slot
     };
     drop(access);
     background::start_wanted();
-    at
+    finish(slot, bytes)
 }
 
 /// Moves a block to one of `new_size` bytes, unless it has the room or, if it is large, the pages

@@ -122,6 +122,7 @@ fn read<T>(of_collector: impl FnOnce(&Collector) -> T) -> (MemStats, Totals, T) 
     s.mspan_sys = t.span_sys;
     s.mcache_inuse = t.cache_bytes;
     s.mcache_sys = t.cache_sys;
+    s.buck_hash_sys = t.profile_sys;
     s.gc_sys = t.table_sys + t.spare_sys;
     s.sys = s.heap_sys
         + s.stack_sys

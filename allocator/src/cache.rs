@@ -16,6 +16,7 @@ use crate::lock::{Lock, Rank};
 use crate::os::thread_words;
 use crate::page_heap::PageCache;
 use crate::prefetch;
+use crate::sample::{Distance, Random, Rate};
 use crate::size_class::{CLASSES, SizeClass};
 use crate::span::{Span, Tag};
 use core::cell::{Cell, UnsafeCell};
@@ -33,10 +34,35 @@ pub(crate) struct Held {
     pub span: AtomicPtr<Span>,
     /// The word of it that is in the bin.
     pub word: Cell<usize>,
+    /// Slots of that word that follow when the bin is empty: the first of them is sampled. Written by
+    /// the owner.
+    pub rest: AtomicU64,
+    /// How many slots come before the sampled one, beside those in the bin.
+    pub distance: Distance,
     /// The sweep that was current when the span was taken.
     pub epoch: Cell<u32>,
     /// Slots taken into this bin since the cache was made, less those returned unused.
     pub taken: AtomicU64,
+}
+
+impl Held {
+    /// Of the free slots `free` of a word, those before the one that is to be sampled, for the bin; the others
+    /// become the rest, which is empty.
+    #[inline(always)]
+    pub(crate) fn before_sampled(&self, free: u64, slots: u32) -> u64 {
+        if self.distance.is_beyond(slots) {
+            return free;
+        }
+        self.cut(free)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn cut(&self, free: u64) -> u64 {
+        let rest = self.distance.rest_of(free);
+        self.rest.store(rest, Relaxed);
+        free & !rest
+    }
 }
 
 /// What draining a log changes; under the log's lock.
@@ -65,6 +91,7 @@ pub struct Cache {
     pub(crate) room: AtomicUsize,
     pub(crate) held: [Held; CLASSES],
     pub(crate) pages: UnsafeCell<PageCache>,
+    pub(crate) random: Random,
     /// The sweep at which the owner last returned stale spans.
     pub(crate) epoch: Cell<u32>,
     pub(crate) drained: Lock<Drained>,
@@ -77,21 +104,27 @@ pub struct Cache {
 
 impl Cache {
     /// An empty cache.
-    pub(crate) fn new(tag: Tag, next: *mut Cache) -> Self {
+    pub(crate) fn new(tag: Tag, next: *mut Cache, rate: &Rate) -> Self {
+        let random = rate.random();
         Self {
             free: [const { AtomicU64::new(0) }; CLASSES],
             base: [const { AtomicUsize::new(0) }; CLASSES],
             bytes: core::array::from_fn(|i| SizeClass::from_index(i).bytes()),
             room: AtomicUsize::new(LOG_CAPACITY),
-            held: [const {
-                Held {
-                    span: AtomicPtr::new(null_mut()),
-                    word: Cell::new(0),
-                    epoch: Cell::new(0),
-                    taken: AtomicU64::new(0),
-                }
-            }; CLASSES],
+            held: core::array::from_fn(|i| Held {
+                span: AtomicPtr::new(null_mut()),
+                word: Cell::new(0),
+                rest: AtomicU64::new(0),
+                distance: Distance::draw(
+                    &random,
+                    rate.get(),
+                    SizeClass::from_index(i).bytes().max(1),
+                ),
+                epoch: Cell::new(0),
+                taken: AtomicU64::new(0),
+            }),
             pages: UnsafeCell::new(PageCache::new()),
+            random,
             epoch: Cell::new(0),
             drained: Lock::new(
                 Rank::Log,
@@ -187,8 +220,15 @@ impl Cache {
         if taken == 0 {
             return 0;
         }
-        let waiting = self.free[class.index()].load(Relaxed).count_ones();
+        let waiting = self.waiting(class).count_ones();
         taken.saturating_sub(u64::from(waiting))
+    }
+
+    /// Slots of `class` that this thread has yet to hand out, a bit for each of the word at hand: those in
+    /// the bin, and those behind.
+    pub(crate) fn waiting(&self, class: SizeClass) -> u64 {
+        let c = class.index();
+        self.free[c].load(Relaxed) | self.held[c].rest.load(Relaxed)
     }
 
     /// Whether the span that `class` allocates from has been used before.

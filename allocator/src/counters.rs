@@ -12,7 +12,12 @@ pub struct Counter(AtomicU64);
 impl Counter {
     /// Zero.
     pub const fn new() -> Self {
-        Self(AtomicU64::new(0))
+        Self::at(0)
+    }
+
+    /// At a value.
+    pub const fn at(n: u64) -> Self {
+        Self(AtomicU64::new(n))
     }
 
     /// The value.

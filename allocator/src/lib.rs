@@ -20,6 +20,7 @@
 //! | [`arena`] | address ↔ page number, page number → span |
 //! | [`span`] | a run of pages with objects of one class, its allocation words and death bytes |
 //! | [`central`] | the spans of one class, by fullness and by whether this epoch's sweep has seen them |
+//! | [`sample`] | which objects the heap profile samples, and what is kept of them |
 //! | [`cache`] | a thread's free slots and its death log |
 //! | [`heap`] | all of it put together: refill, large objects, flush, close an epoch, sweep |
 
@@ -34,6 +35,7 @@ pub mod meta;
 pub mod os;
 pub mod page_heap;
 mod prefetch;
+pub mod sample;
 pub mod size_class;
 pub mod span;
 

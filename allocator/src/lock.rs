@@ -23,6 +23,8 @@ pub enum Rank {
     Log,
     /// One size class; several at once only in ascending order of class.
     Class(u8),
+    /// What is kept of sampled objects.
+    Samples,
     /// The page heap.
     Pages,
     /// The heap's own memory.
@@ -40,6 +42,7 @@ impl Rank {
             Rank::Caches => 2,
             Rank::Log => 3,
             Rank::Class(c) => 4 + u32::from(c),
+            Rank::Samples => 124,
             Rank::Pages => 125,
             Rank::Meta => 126,
             Rank::Engine => 127,

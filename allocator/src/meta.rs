@@ -20,6 +20,8 @@ pub enum Kind {
     Caches,
     /// Page bitmaps, summaries, page → span tables (GCSys).
     Tables,
+    /// Sites and records of the heap profile (BuckHashSys).
+    Profile,
 }
 
 /// The heap's own memory.
@@ -27,8 +29,8 @@ pub enum Kind {
 pub struct Meta {
     current: Lock<Free>,
     /// Bytes handed out, by kind.
-    used: [AtomicU64; 3],
-    /// Bytes mapped for spans and caches, handed out or not.
+    used: [AtomicU64; 4],
+    /// Bytes mapped for all but tables, handed out or not.
     mapped: AtomicU64,
 }
 
@@ -43,7 +45,7 @@ impl Meta {
     pub const fn new() -> Self {
         Self {
             current: Lock::new(Rank::Meta, Free { at: 0, end: 0 }),
-            used: [const { AtomicU64::new(0) }; 3],
+            used: [const { AtomicU64::new(0) }; 4],
             mapped: AtomicU64::new(0),
         }
     }
@@ -94,7 +96,7 @@ impl Meta {
 
     /// Bytes mapped and not handed out yet.
     pub fn spare(&self) -> u64 {
-        let taken = self.used(Kind::Spans) + self.used(Kind::Caches);
+        let taken = self.used(Kind::Spans) + self.used(Kind::Caches) + self.used(Kind::Profile);
         self.mapped.load(Relaxed).saturating_sub(taken)
     }
 

@@ -52,9 +52,9 @@ pub struct Holdings {
 
 /// A bin: slots of one span that a thread may hand out.
 #[derive(Clone, Copy)]
-struct Bin {
-    base: usize,
-    free: u64,
+pub(super) struct Bin {
+    pub base: usize,
+    pub free: u64,
 }
 
 impl<O: Os> Heap<O> {
@@ -164,7 +164,7 @@ impl<O: Os> Heap<O> {
         held.tails += (end - seen) as u64;
     }
 
-    fn bin_of(&self, span: &Span) -> Option<Bin> {
+    pub(super) fn bin_of(&self, span: &Span) -> Option<Bin> {
         if span.state() != State::Cached {
             return None;
         }
@@ -174,7 +174,7 @@ impl<O: Os> Heap<O> {
             if core::ptr::eq(cache.held[class].span.load(Relaxed), span) {
                 found = Some(Bin {
                     base: cache.base[class].load(Relaxed),
-                    free: cache.free[class].load(Relaxed),
+                    free: cache.waiting(span.class()),
                 });
             }
         });

@@ -5,6 +5,7 @@
 //! | `refill.rs` | slots and spans for a thread's cache, large objects |
 //! | `growth.rs` | a large object takes the pages behind it |
 //! | `death.rs` | logs are flushed: deaths are written into spans; an epoch closes |
+//! | `sampled.rs` | objects sampled for the heap profile |
 //! | `sweep.rs` | condemned slots become free, empty spans go back to the page heap |
 //! | `threads.rs` | caches come and go with their threads; `fork` |
 //! | `totals.rs` | one consistent reading of the counters |
@@ -16,6 +17,7 @@ mod death;
 mod growth;
 mod holdings;
 mod refill;
+mod sampled;
 mod sweep;
 mod threads;
 mod totals;
@@ -24,6 +26,7 @@ pub use check::{Findings, Others};
 pub use death::{Deaths, report_and_abort};
 pub use holdings::Holdings;
 pub use refill::{Large, Refill};
+pub use sampled::{SiteView, Slot};
 pub use sweep::Progress;
 pub use totals::{Allocated, ClassTotal, Totals};
 
@@ -35,6 +38,7 @@ use crate::lock::{Lock, Rank};
 use crate::meta::Meta;
 use crate::os::Os;
 use crate::page_heap::PageHeap;
+use crate::sample::{NEVER, Rate, Table};
 use crate::size_class::{CLASSES, SizeClass};
 use crate::span::Tag;
 use core::ptr::null_mut;
@@ -59,6 +63,10 @@ pub struct Heap<O> {
     large: LargeCounters,
     /// What sweeps freed, by class; each is written under its class's lock.
     freed: [Freed; CLASSES],
+    /// How often objects are sampled.
+    rate: Rate,
+    /// What is kept of them.
+    samples: Lock<Table>,
     /// Frees are carried out at once, not at the next sweep.
     eager: AtomicBool,
     /// Caches handed out at this moment.
@@ -97,6 +105,8 @@ impl Freed {
 struct LargeCounters {
     objects: Counter,
     bytes: Counter,
+    /// Bytes to the next that is sampled. Under the class's lock.
+    sample_ahead: Counter,
 }
 
 impl<O: Os> Heap<O> {
@@ -121,8 +131,11 @@ impl<O: Os> Heap<O> {
             large: LargeCounters {
                 objects: Counter::new(),
                 bytes: Counter::new(),
+                sample_ahead: Counter::at(NEVER),
             },
             freed: [const { Freed::new() }; CLASSES],
+            rate: Rate::none(),
+            samples: Lock::new(Rank::Samples, Table::new()),
             eager: AtomicBool::new(false),
             cache_count: AtomicUsize::new(0),
         }

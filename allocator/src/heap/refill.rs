@@ -45,6 +45,8 @@ pub struct Large {
     pub dirty: bool,
     /// What it cost the page heap.
     pub cost: Refill,
+    /// Whether it is to be sampled: by [`Heap::sample`], when nothing else is left to do.
+    pub sampled: bool,
 }
 
 /// A heap of so many bytes lies beyond any cache: asking for sixty lines at once would wait for them.
@@ -61,12 +63,14 @@ fn prefetch_slots(base: usize, bytes: usize, free: u64) {
 }
 
 impl<O: Os> Heap<O> {
-    /// Fills the bin of `class` from the span that the cache holds. `false`: that span has nothing left.
+    /// Sees to it that the cache has a slot of `class`, from the span that it holds; [`Heap::take`] takes it.
+    /// `false`: that span has nothing left.
     ///
     /// # Safety
-    /// The calling thread owns `cache`, and its bin is empty.
+    /// The calling thread owns `cache`, and [`Heap::take`] found nothing in it.
     pub unsafe fn next_word(&self, cache: &Cache, class: SizeClass) -> bool {
         let held = &cache.held[class.index()];
+        debug_assert_eq!(held.rest.load(Relaxed), 0, "`take` would have had a slot");
         // SAFETY: a held span's header lives for ever.
         let Some(span) = (unsafe { held.span.load(Relaxed).as_ref() }) else {
             return false;
@@ -90,7 +94,8 @@ impl<O: Os> Heap<O> {
                 held.taken
                     .store(held.taken.load(Relaxed) + u64::from(slots), Relaxed);
                 cache.base[class.index()].store(base, Relaxed);
-                cache.free[class.index()].store(free, Relaxed);
+                let bin = held.before_sampled(free, slots);
+                cache.free[class.index()].store(bin, Relaxed);
                 return true;
             }
         }
@@ -98,7 +103,7 @@ impl<O: Os> Heap<O> {
         false
     }
 
-    /// Gives the cache another span of `class` and fills its bin. In order: a swept span with
+    /// Gives the cache another span of `class`, with a slot for [`Heap::take`]. In order: a swept span with
     /// room, an unswept one (sweeping it), fresh pages (first sweeping for as many).
     ///
     /// # Errors
@@ -215,8 +220,10 @@ impl<O: Os> Heap<O> {
             return;
         };
         let bin = &cache.free[class.index()];
-        let unused = bin.load(Relaxed);
+        let unused = cache.waiting(class);
         if unused != 0 {
+            held.distance.give_back(bin.load(Relaxed).count_ones());
+            held.rest.store(0, Relaxed);
             bin.store(0, Relaxed);
             held.taken.store(
                 held.taken.load(Relaxed) - u64::from(unused.count_ones()),
@@ -294,6 +301,7 @@ impl<O: Os> Heap<O> {
         lists.file(span, 1);
         self.large.objects.add(1);
         self.large.bytes.add(pages * PAGE);
+        let sampled = self.large_is_sampled(pages * PAGE);
         drop(lists);
         self.live.add(pages * PAGE);
         let at = core::ptr::with_exposed_provenance_mut(span.base());
@@ -301,6 +309,7 @@ impl<O: Os> Heap<O> {
             at,
             dirty: run.dirty,
             cost: run.into(),
+            sampled,
         })
     }
 }

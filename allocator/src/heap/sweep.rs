@@ -106,9 +106,17 @@ impl<O: Os> Heap<O> {
         span: &'static Span,
         shared: bool,
     ) -> Swept {
+        let swept = self.sweep_slots(lists, span, shared);
+        self.progress.saw(1, span.pages());
+        swept
+    }
+
+    fn sweep_slots(&self, lists: &Lists, span: &Span, shared: bool) -> Swept {
+        if !span.records.load(Relaxed).is_null() {
+            self.forget_condemned(lists, span);
+        }
         let swept = span.sweep(lists.condemned, lists.epoch, shared);
         self.count_freed(span, swept.freed);
-        self.progress.saw(1, span.pages());
         swept
     }
 
@@ -175,8 +183,7 @@ impl<O: Os> Heap<O> {
         while spans < BATCH
             && let Some(span) = next(lists)
         {
-            let swept = span.sweep(lists.condemned, lists.epoch, false);
-            self.count_freed(span, swept.freed);
+            let swept = self.sweep_slots(lists, span, false);
             spans += 1;
             pages += span.pages();
             if swept.taken == 0 {
@@ -262,7 +269,12 @@ impl<O: Os> Heap<O> {
             // SAFETY: the span was found by the address.
             match unsafe { span.free_now(address) } {
                 Err(m) => super::report_and_abort(address, m),
-                Ok(bytes) => self.freed_at_once(&mut lists, span, bytes),
+                Ok(bytes) => {
+                    if !span.records.load(Relaxed).is_null() {
+                        self.forget_freed(&lists, span, address);
+                    }
+                    self.freed_at_once(&mut lists, span, bytes);
+                }
             }
         }
     }

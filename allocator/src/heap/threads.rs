@@ -30,7 +30,13 @@ impl<O: Os> Heap<O> {
                     .map_addr(|a| a.next_multiple_of(align_of::<Cache>()))
                     .cast::<Cache>();
                 // SAFETY: fresh metadata, aligned and long enough.
-                unsafe { at.write(Cache::new(registry.tag, self.caches.load(Relaxed))) };
+                unsafe {
+                    at.write(Cache::new(
+                        registry.tag,
+                        self.caches.load(Relaxed),
+                        &self.rate,
+                    ))
+                };
                 // Release: pairs with Acquire in `for_each_cache`.
                 self.caches.store(at, Release);
                 at
@@ -76,6 +82,7 @@ impl<O: Os> Heap<O> {
         self.registry.fork_lock();
         self.for_each_cache(|c| c.drained.fork_lock());
         SizeClass::all().for_each(|c| self.central.class(c).fork_lock());
+        self.samples.fork_lock();
         self.pages.fork_lock();
         self.meta.fork_lock();
     }
@@ -89,6 +96,7 @@ impl<O: Os> Heap<O> {
         unsafe {
             self.meta.fork_unlock();
             self.pages.fork_unlock();
+            self.samples.fork_unlock();
             SizeClass::all()
                 .rev()
                 .for_each(|c| self.central.class(c).fork_unlock());

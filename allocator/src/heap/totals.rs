@@ -41,6 +41,8 @@ pub struct Totals {
     pub cache_bytes: u64,
     /// Caches made.
     pub cache_sys: u64,
+    /// Sites and records of the heap profile.
+    pub profile_sys: u64,
     /// Page bitmaps, summaries, tables.
     pub table_sys: u64,
     /// Mapped for the heap's own structures and not used yet.
@@ -95,6 +97,7 @@ impl<O: Os> Heap<O> {
             span_sys: 0,
             cache_bytes: 0,
             cache_sys: 0,
+            profile_sys: 0,
             table_sys: 0,
             spare_sys: 0,
         };
@@ -130,6 +133,7 @@ impl<O: Os> Heap<O> {
         t.span_sys = self.meta.used(Kind::Spans);
         t.cache_sys = self.meta.used(Kind::Caches);
         t.cache_bytes = self.cache_count.load(Relaxed) as u64 * size_of::<crate::Cache>() as u64;
+        t.profile_sys = self.meta.used(Kind::Profile);
         t.table_sys = self.meta.used(Kind::Tables);
         t.spare_sys = self.meta.spare();
         t

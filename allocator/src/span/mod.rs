@@ -32,6 +32,7 @@ pub use plot::Plot;
 
 use crate::PAGE;
 use crate::prefetch;
+use crate::sample::Record;
 use crate::size_class::SizeClass;
 use core::ptr::{null_mut, with_exposed_provenance};
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
@@ -81,20 +82,23 @@ pub struct Span {
     base: AtomicUsize,
     /// Bytes of a slot; of a large object, its span's.
     bytes: AtomicUsize,
-    first_page: AtomicUsize,
+    first_page: AtomicU32,
     pages: AtomicU32,
     /// See [`magic_of`].
     magic: AtomicU32,
+    /// The sweep that has seen this span last.
+    pub(crate) swept: AtomicU32,
     slots: u16,
-    /// Where the allocation words begin in the block.
-    words: u16,
+    /// Where the allocation words begin in the block, in groups of death bytes.
+    words: u8,
     class: SizeClass,
     pub(crate) state: AtomicU8,
     /// Whether a death of each tag was written since the last sweep of that tag.
     pub(crate) seen: [AtomicU8; 2],
     dirty: AtomicU8,
-    /// The sweep that has seen this span last.
-    pub(crate) swept: AtomicU32,
+    /// Of its objects that were sampled for the heap profile: null in most spans, and all that a sweep
+    /// of these looks at.
+    pub(crate) records: AtomicPtr<Record>,
     next: AtomicPtr<Span>,
     pub(crate) prev: AtomicPtr<Span>,
 }
@@ -116,16 +120,17 @@ impl Span {
         Self {
             base: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
-            first_page: AtomicUsize::new(0),
+            first_page: AtomicU32::new(0),
             pages: AtomicU32::new(0),
             magic: AtomicU32::new(0),
+            swept: AtomicU32::new(0),
             slots: 0,
             words: 0,
             class: SizeClass::LARGE,
             state: AtomicU8::new(State::Spare as u8),
             seen: [const { AtomicU8::new(0) }; 2],
             dirty: AtomicU8::new(0),
-            swept: AtomicU32::new(0),
+            records: AtomicPtr::new(null_mut()),
             next: AtomicPtr::new(null_mut()),
             prev: AtomicPtr::new(null_mut()),
         }
@@ -141,7 +146,7 @@ impl Span {
         unsafe {
             (&raw mut (*block).class).write(class);
             (&raw mut (*block).slots).write(class.slots() as u16);
-            (&raw mut (*block).words).write(words_offset(class) as u16);
+            (&raw mut (*block).words).write((words_offset(class) / GROUP) as u8);
             block
                 .cast::<u8>()
                 .add(size_of::<Span>())
@@ -160,7 +165,7 @@ impl Span {
         let magic = magic_of(self.class);
         self.base.store(base, Relaxed);
         self.bytes.store(bytes, Relaxed);
-        self.first_page.store(first_page, Relaxed);
+        self.first_page.store(first_page as u32, Relaxed);
         self.pages.store(pages as u32, Relaxed);
         self.magic.store(magic, Relaxed);
         self.dirty.store(u8::from(dirty), Relaxed);
@@ -201,7 +206,7 @@ impl Span {
 
     /// Number of the first page.
     pub fn first_page(&self) -> usize {
-        self.first_page.load(Relaxed)
+        self.first_page.load(Relaxed) as usize
     }
 
     /// Pages of this span.
@@ -251,7 +256,10 @@ impl Span {
     pub(crate) fn words(&self) -> &[AtomicU64] {
         // SAFETY: the block, exposed by `format`, holds the words behind the death bytes for ever.
         unsafe {
-            core::slice::from_raw_parts(self.block_at(usize::from(self.words)), self.word_count())
+            core::slice::from_raw_parts(
+                self.block_at(usize::from(self.words) * GROUP),
+                self.word_count(),
+            )
         }
     }
 
@@ -274,7 +282,7 @@ impl Span {
 
     /// The slot that holds `address`, rounded down.
     #[inline(always)]
-    fn slot_of(&self, address: usize) -> usize {
+    pub(crate) fn slot_of(&self, address: usize) -> usize {
         slot_at(address.wrapping_sub(self.base()), self.magic.load(Relaxed)).0
     }
 
@@ -402,6 +410,16 @@ impl Span {
         groups(word, self.slots())
             .map(|(at, shift)| u64::from(matches(self.death_at(at), tag)) << shift)
             .fold(0, |bits, group| bits | group)
+    }
+
+    /// Taken slots whose objects did not die: those in a bin count as well.
+    pub(crate) fn living(&self) -> usize {
+        let words = self.words().iter().enumerate();
+        let living = words.map(|(i, word)| {
+            let dead = self.condemned(i, Tag::FIRST) | self.condemned(i, Tag::FIRST.other());
+            count_ones(word.load(Relaxed) & !dead)
+        });
+        living.sum::<usize>().saturating_sub(self.beyond())
     }
 
     /// Frees the slots whose objects died in the epoch of `tag`. Callers hold the class's lock;

@@ -20,6 +20,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Bytes that are live at the first cycle, and the least between two.
 const LEAST: u64 = 1 << 20;
+/// Bytes from one sample to the next.
+const SAMPLE_RATE: u64 = 2048;
 /// Milliseconds after which idle memory goes back where its age counts.
 const OLD: u32 = 60_000;
 
@@ -79,6 +81,7 @@ impl Simulated {
     /// A new heap.
     pub fn new(idle: Idle) -> Self {
         let heap = goheap_allocator::Heap::new(SimulatedOs::default());
+        heap.set_sample_rate(SAMPLE_RATE, 1);
         if idle == Idle::ByAge {
             heap.pages().keep_ages(clock);
         }
@@ -141,32 +144,35 @@ impl Simulated {
         }
     }
 
-    fn slot(&self, class: SizeClass, zero: usize) -> Option<NonNull<u8>> {
+    fn slot(&self, class: SizeClass, bytes: usize, zero: usize) -> Option<NonNull<u8>> {
         let heap = &self.0.heap;
         // SAFETY: the calling thread's cache; the class was chosen for what is zeroed.
         self.with_cache(|cache| unsafe {
             let take = || {
-                if let Some(at) = cache.alloc(class) {
-                    return Some(at);
+                if let Some(slot) = heap.take(cache, class) {
+                    return Some(slot);
                 }
                 if !heap.next_word(cache, class) {
                     heap.return_stale_spans(cache);
                     heap.sweep_some();
                     heap.take_span(cache, class).ok()?;
                 }
-                cache.alloc(class)
+                heap.take(cache, class)
             };
-            let at = take()?;
+            let slot = take()?;
             if cache.is_dirty(class) {
-                at.as_ptr().write_bytes(0, zero);
+                slot.at.as_ptr().write_bytes(0, zero);
             }
-            Some(at)
+            if slot.sampled {
+                heap.sample(slot.at.as_ptr().addr(), bytes, &[class.index() % 5]);
+            }
+            Some(slot.at)
         })?
     }
 
     fn block(&self, layout: Layout, zero: usize) -> Option<NonNull<u8>> {
         match SizeClass::fitting(layout.size(), layout.align()) {
-            Some(class) => self.slot(class, zero),
+            Some(class) => self.slot(class, layout.size(), zero),
             None => {
                 let large = self
                     .0
@@ -176,6 +182,10 @@ impl Simulated {
                 if large.dirty {
                     // SAFETY: as long as that, and nobody else's.
                     unsafe { large.at.write_bytes(0, zero) };
+                }
+                if large.sampled {
+                    let stack = [layout.size(), 1];
+                    self.0.heap.sample(large.at.addr(), layout.size(), &stack);
                 }
                 NonNull::new(large.at)
             }

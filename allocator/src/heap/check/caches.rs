@@ -109,7 +109,17 @@ impl<O: Os> Heap<O> {
 /// Holds a bin against the word of the span that it was filled from.
 fn check_bin(cache: &Cache, class: SizeClass, span: Option<&Span>, f: &mut Findings) {
     let c = class.index();
-    let free = cache.free[c].load(Relaxed);
+    let (bin, rest) = (
+        cache.free[c].load(Relaxed),
+        cache.held[c].rest.load(Relaxed),
+    );
+    f.require(
+        bin & rest == 0 && (rest == 0 || bin < rest & rest.wrapping_neg()),
+        format_args!(
+            "cache {cache:p}: slots of class {c} in the bin do not come before the sampled one"
+        ),
+    );
+    let free = bin | rest;
     if free == 0 {
         return;
     }
@@ -156,7 +166,7 @@ fn check_spare(cache: &Cache, f: &mut Findings) {
     let classes = SizeClass::all().skip(1);
     let slots = classes.filter(|&class| {
         let span = cache.held[class.index()].span.load(Relaxed);
-        !span.is_null() || cache.free[class.index()].load(Relaxed) != 0
+        !span.is_null() || cache.waiting(class) != 0
     });
     f.require(
         slots.count() == 0 && cache.room.load(Relaxed) == LOG_CAPACITY,

@@ -20,6 +20,8 @@ pub(super) struct Spans {
     pub taken: [u64; CLASSES],
     /// Taken slots whose death bears the tag that deaths get now.
     pub dying: u64,
+    /// Records of sampled objects.
+    pub records: u64,
 }
 
 /// What the walk over one class's spans knows of the sweep.
@@ -40,6 +42,7 @@ impl<O: Os> Heap<O> {
             cached: [0; CLASSES],
             taken: [0; CLASSES],
             dying: 0,
+            records: 0,
         };
         // SAFETY: the caller's contract.
         let tag = unsafe { self.registry.held() }.tag;
@@ -111,6 +114,13 @@ impl<O: Os> Heap<O> {
                     state == State::Spare,
                     format_args!("span {span:p} is {state:?}, but in class {c}'s spare list"),
                 );
+                let records = span.records.load(Relaxed);
+                f.require(
+                    records.is_null(),
+                    format_args!(
+                        "span {span:p} is spare, but has the sampled object of record {records:p}"
+                    ),
+                );
             }
             let known = (lists.len() + lists.spare.len()) as u64;
             f.equal("spans made of a class", lists.blocks, known);
@@ -124,6 +134,9 @@ impl<O: Os> Heap<O> {
                 ),
             );
         }
+        // SAFETY: the caller's contract.
+        let table = unsafe { self.samples.held() };
+        f.equal("sampled objects", table.records as u64, sums.records);
         let counted = self.meta.used(Kind::Spans);
         f.equal("bytes of span headers", counted, block_bytes);
         if others == Others::Rest {
@@ -157,6 +170,7 @@ impl<O: Os> Heap<O> {
         }
         sums.pages += pages as u64;
         let taken = self.check_slots(span, sweep, sums, f);
+        check_records(span, sums, f);
         sums.taken[class.index()] += taken as u64;
         let state = span.state();
         let fits = match state {
@@ -261,5 +275,34 @@ impl<O: Os> Heap<O> {
             });
             f.equal("slots taken of a class", out.wrapping_sub(objects), taken);
         }
+    }
+}
+
+/// Holds sampled objects against the slots that they lie in.
+fn check_records(span: &Span, sums: &mut Spans, f: &mut Findings) {
+    let mut at = span.records.load(Relaxed);
+    let mut left = span.slots();
+    // SAFETY: records are never unmapped, and those of a span are under its class's lock.
+    while let Some(record) = unsafe { at.as_ref() } {
+        let slot = span.slot_of(record.address).min(span.slots() - 1);
+        let start = span.base() + slot * span.slot_bytes();
+        let taken = span.words()[slot / 64].load(Relaxed) >> (slot % 64) & 1 != 0;
+        f.require(
+            start == record.address && taken && !record.site.is_null(),
+            format_args!(
+                "span {span:p}: record {at:p} is of a sampled object at {:#x}, but there is none",
+                record.address
+            ),
+        );
+        f.require(
+            left > 0,
+            format_args!("span {span:p} has more sampled objects than slots"),
+        );
+        if left == 0 {
+            return;
+        }
+        left -= 1;
+        sums.records += 1;
+        at = record.next;
     }
 }

@@ -163,3 +163,25 @@ fn a_sweep_that_leaves_spans_behind() {
     progress.class.store(60, Relaxed);
     used.expect(&["unswept spans, but the sweep has gone on to class 60"]);
 }
+
+#[test]
+fn a_record_of_a_sampled_object_that_is_not_there() {
+    let used = Used::new();
+    let span = used.span(State::Partial);
+    let slot = used.slot(span, false);
+    let address = span.base() + slot * span.slot_bytes();
+    used.heap.sample(address, 1, &[1]);
+    used.expect(&["is of a sampled object at", "but there is none"]);
+}
+
+#[test]
+fn a_record_that_hangs_nowhere() {
+    let used = Used::new();
+    let span = used.span(State::Partial);
+    let slot = used.slot(span, true);
+    used.heap
+        .sample(span.base() + slot * span.slot_bytes(), 1, &[1]);
+    assert_eq!(used.finding(), None);
+    span.records.store(null_mut(), Relaxed);
+    used.expect(&["sampled objects: counted 1, found 0"]);
+}

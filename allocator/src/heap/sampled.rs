@@ -1,0 +1,225 @@
+//! Objects sampled for the heap profile: their slots are taken apart from others, their records hang on
+//! their spans, and the sweep that frees an object forgets its record.
+
+use super::Heap;
+use crate::PAGE;
+use crate::cache::Cache;
+use crate::central::Lists;
+use crate::os::Os;
+use crate::sample::{Counts, Rate, Record, Table};
+use crate::size_class::SizeClass;
+use crate::span::{Span, State};
+use core::ptr::{NonNull, null_mut};
+use core::sync::atomic::Ordering::Relaxed;
+
+/// A slot for an object.
+#[derive(Clone, Copy, Debug)]
+pub struct Slot {
+    /// Where it is.
+    pub at: NonNull<u8>,
+    /// Whether the object is to be sampled: by [`Heap::sample`], when nothing else is left to do.
+    pub sampled: bool,
+}
+
+/// A site: objects of one slot size that one stack called for. Exact as far as samples go; what they
+/// stand for is for others to estimate.
+#[derive(Debug)]
+pub struct SiteView<'a> {
+    /// Return addresses, the innermost first.
+    pub stack: &'a [usize],
+    /// Bytes of a slot of its objects; of large ones, their spans'.
+    pub slot_bytes: usize,
+    /// Sampled objects, as of the last completed cycle; before there was one, as of now.
+    pub counts: Counts,
+    /// Bytes of span that its sampled objects keep from going idle, each sharing its span with all
+    /// other live ones there. As of now.
+    pub held: f64,
+}
+
+impl<O: Os> Heap<O> {
+    /// Sets how many bytes are allocated from one sample to the next, on average, for caches to come and large
+    /// objects; 0: none is sampled, 1: all are. `seed` is where random numbers begin.
+    pub fn set_sample_rate(&self, bytes: u64, seed: u64) {
+        self.rate.set(bytes, seed);
+        let lists = self.central.class(SizeClass::LARGE).lock();
+        let ahead = self.rate.random().bytes_ahead(bytes);
+        self.large.sample_ahead.set(ahead);
+        drop(lists);
+    }
+
+    /// How often objects are sampled.
+    pub fn sample_rate(&self) -> &Rate {
+        &self.rate
+    }
+
+    /// Takes a slot of `class`, from the bin or, where that ended before the one that is to be sampled, that
+    /// one. `None`: first it takes [`Heap::next_word`] or [`Heap::take_span`].
+    ///
+    /// # Safety
+    /// The calling thread owns `cache`.
+    #[inline]
+    pub unsafe fn take(&self, cache: &Cache, class: SizeClass) -> Option<Slot> {
+        // SAFETY: the caller's contract.
+        match unsafe { cache.alloc(class) } {
+            Some(at) => Some(Slot { at, sampled: false }),
+            None => self.take_sampled(cache, class),
+        }
+    }
+
+    /// Takes the slot that the bin ended before, and fills the bin with what follows.
+    #[cold]
+    fn take_sampled(&self, cache: &Cache, class: SizeClass) -> Option<Slot> {
+        let c = class.index();
+        let held = &cache.held[c];
+        let rest = held.rest.load(Relaxed);
+        if rest == 0 {
+            return None;
+        }
+        let slot = rest.trailing_zeros() as usize;
+        let at = cache.base[c].load(Relaxed) + slot * class.bytes();
+        held.distance
+            .redraw(&cache.random, self.rate.get(), class.bytes());
+        let follow = rest & (rest - 1);
+        held.rest.store(0, Relaxed);
+        let bin = held.before_sampled(follow, follow.count_ones());
+        cache.free[c].store(bin, Relaxed);
+        let at = NonNull::new(core::ptr::with_exposed_provenance_mut(at))?;
+        Some(Slot { at, sampled: true })
+    }
+
+    /// Whether a large object is to be sampled. Callers hold its class's lock.
+    pub(super) fn large_is_sampled(&self, bytes: usize) -> bool {
+        let (ahead, bytes) = (self.large.sample_ahead.get(), bytes as u64);
+        let sampled = ahead < bytes;
+        let next = if sampled {
+            self.rate.random().bytes_ahead(self.rate.get())
+        } else {
+            ahead - bytes
+        };
+        self.large.sample_ahead.set(next);
+        sampled
+    }
+
+    /// Writes down that the object at `address`, which nobody else knows yet, was sampled: `requested` bytes, called
+    /// for by `stack`, the innermost return address first. Where there is no memory for that, the sample is
+    /// lost. Takes locks, so the calling thread holds none.
+    pub fn sample(&self, address: usize, requested: usize, stack: &[usize]) {
+        // SAFETY: an entry of the table is a header, which lives for ever, or null.
+        let Some(span) = (unsafe { self.arena.span_of(address).as_ref() }) else {
+            return;
+        };
+        let lists = self.central.class(span.class()).lock();
+        let object = (address, span.slot_bytes(), requested as u64);
+        let cycle = self.progress.epoch();
+        let mut table = self.samples.lock();
+        let made = table.record(&self.os, &self.meta, cycle, stack, object);
+        drop(table);
+        if let Ok(record) = made {
+            // SAFETY: fresh, and not yet to be found by others.
+            unsafe { (*record).next = span.records.load(Relaxed) };
+            span.records.store(record, Relaxed);
+        }
+        drop(lists);
+    }
+
+    /// Forgets the records of objects in `span` that a sweep is about to free.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn forget_condemned(&self, lists: &Lists, span: &Span) {
+        let condemned =
+            |address| span.death(span.slot_of(address)).load(Relaxed) == lists.condemned.0;
+        if span.has_deaths(lists.condemned) {
+            self.forget(span, lists.epoch, false, condemned);
+        }
+    }
+
+    /// Forgets the record of an object that was freed at once, if it has one.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn forget_freed(&self, lists: &Lists, span: &Span, address: usize) {
+        self.forget(span, lists.epoch, true, |at| at == address);
+    }
+
+    /// Takes records off `span`; callers hold its class's lock.
+    fn forget(&self, span: &Span, cycle: u32, at_once: bool, which: impl Fn(usize) -> bool) {
+        let mut kept = null_mut::<Record>();
+        let mut at = span.records.load(Relaxed);
+        let mut table = self.samples.lock();
+        // SAFETY: records are never unmapped; those of a span are under its class's lock.
+        while let Some(record) = unsafe { at.as_mut() } {
+            let this = at;
+            at = record.next;
+            if which(record.address) {
+                // SAFETY: it hung on the span, and does no longer.
+                unsafe { table.forget(this, cycle, at_once) };
+            } else {
+                record.next = kept;
+                kept = this;
+            }
+        }
+        span.records.store(kept, Relaxed);
+    }
+
+    /// How many sites there are, and return addresses in all their stacks.
+    pub fn sites(&self) -> (usize, usize) {
+        let table = self.samples.lock();
+        (table.sites, table.frames)
+    }
+
+    /// Calls `f` with each site until it returns `false`. It must not allocate from this heap, nor wait for who
+    /// does: samples wait meanwhile. Costs a look at each site, and at the words of the span of each
+    /// sampled object that is kept.
+    pub fn for_each_site(&self, mut f: impl FnMut(SiteView) -> bool) {
+        let epoch = self.progress.epoch();
+        let done = self.progress.is_done();
+        let mut table = self.samples.lock();
+        self.share_spans(&mut table);
+        let cycle = match (epoch, done) {
+            // Nothing is published before the first cycle is swept.
+            (0, _) | (1, false) => None,
+            (_, true) => Some(epoch.wrapping_add(1)),
+            (_, false) => Some(epoch),
+        };
+        let mut more = true;
+        table.for_each_site(|site| {
+            if more {
+                more = f(SiteView {
+                    stack: site.stack(),
+                    slot_bytes: site.slot_bytes,
+                    counts: Table::counts(site, cycle),
+                    held: site.held,
+                });
+            }
+        });
+    }
+
+    /// Says of each site how much its survivors keep from going idle. A live object keeps its span's pages
+    /// together with all others that live there, each an equal share; so shares add up to the spans
+    /// that hold anything live. Reads what others may be changing: what is in motion is off by a word.
+    fn share_spans(&self, table: &mut Table) {
+        table.for_each_site(|site| site.held = 0.0);
+        table.for_each_record(|record, site| {
+            // A record is forgotten under the table's lock before its slot is freed, so the span is there.
+            // SAFETY: an entry of the table is a header, which lives for ever, or null.
+            let Some(span) = (unsafe { self.arena.span_of(record.address).as_ref() }) else {
+                return;
+            };
+            if span.death(span.slot_of(record.address)).load(Relaxed) != 0 {
+                return;
+            }
+            let live = self.live_in(span).max(1);
+            site.held += (span.pages() * PAGE) as f64 / live as f64;
+        });
+    }
+
+    /// Objects in `span` that nobody freed, as far as deaths are written down.
+    fn live_in(&self, span: &Span) -> usize {
+        let waiting = match span.state() {
+            State::Cached => self
+                .bin_of(span)
+                .map_or(0, |bin| bin.free.count_ones() as usize),
+            _ => 0,
+        };
+        span.living().saturating_sub(waiting)
+    }
+}
