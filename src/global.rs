@@ -36,11 +36,11 @@ unsafe impl GlobalAlloc for GoHeap {
     }
 
     #[inline]
-    unsafe fn dealloc(&self, at: *mut u8, _layout: Layout) {
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
         let address = at.expose_provenance();
         // SAFETY: the calling thread's cache.
         if !unsafe { thread::at_hand().log(address) } {
-            slow::free(address);
+            slow::dealloc(address, layout);
         }
     }
 

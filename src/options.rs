@@ -61,6 +61,8 @@ pub struct Options {
     pub check: bool,
     /// Bytes allocated from one sample of the heap profile to the next; 0: none, 1: every object.
     pub profile_rate: u64,
+    /// Each free is looked at as it is made, and freed memory is filled.
+    pub poison: bool,
 }
 
 /// All knobs. The policy stands first, for it presets what later ones set.
@@ -262,6 +264,15 @@ pub const KNOBS: &[Knob] = &[
         variable: c"GOHEAP_PROFILE_RATE",
         set: |o, v| set(&mut o.profile_rate, bytes(v)),
     },
+    Knob {
+        name: "GOHEAP_POISON",
+        takes: "0 or 1",
+        default: "0",
+        does: "1 looks at each free as it is made, its layout included, and fills what was freed, large objects whole; a cycle that finds it changed names it and ends the process. Nothing is filled under GOHEAP_RECLAIM=eager.",
+        go: "GODEBUG=clobberfree=1",
+        variable: c"GOHEAP_POISON",
+        set: |o, v| set(&mut o.poison, flag(v)),
+    },
 ];
 
 impl Knob {
@@ -313,6 +324,7 @@ impl Options {
         publish: true,
         check: false,
         profile_rate: 512 << 10,
+        poison: false,
     };
 
     /// What the environment says. Complains on standard error about values that it cannot take.

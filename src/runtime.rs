@@ -135,6 +135,9 @@ impl Runtime {
         self.scavtrace.store(options.scavtrace, Relaxed);
         HEAP.set_eager(options.eager);
         HEAP.set_sample_rate(options.profile_rate, self.started_ns.load(Relaxed));
+        if options.poison {
+            HEAP.watch(!options.eager);
+        }
         HEAP.pages().configure(
             if options.madv_free {
                 Advice::Free

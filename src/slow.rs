@@ -129,7 +129,6 @@ pub fn alloc_zeroed(class: SizeClass, bytes: usize) -> *mut u8 {
 /// As `GlobalAlloc::realloc`.
 #[cold]
 pub unsafe fn realloc(at: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-    use std::alloc::GlobalAlloc;
     let small = SizeClass::fitting(new_size, layout.align()).is_some();
     if !small && pages_for(layout.size()) == pages_for(new_size) {
         return at;
@@ -142,9 +141,21 @@ pub unsafe fn realloc(at: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
             Err(room) => room,
         };
     }
+    // SAFETY: the caller's contract.
+    unsafe { replace(at, layout, new_size, room) }
+}
+
+/// Copies a block into a new one, and frees it. `room` is what a large block has that must grow, in bytes.
+///
+/// # Safety
+/// As `GlobalAlloc::realloc`.
+#[inline(never)]
+unsafe fn replace(at: *mut u8, layout: Layout, new_size: usize, room: usize) -> *mut u8 {
+    use std::alloc::GlobalAlloc;
     let Ok(new_layout) = Layout::from_size_align(new_size, layout.align()) else {
         return null_mut();
     };
+    HEAP.check_layout(at.addr(), layout);
     let heap = crate::GoHeap::new();
     let mut new = null_mut();
     if room > 0 {
@@ -191,22 +202,22 @@ pub unsafe fn make_room(at: *mut u8, bytes: usize) -> Result<(), usize> {
     Ok(())
 }
 
-/// Frees for a thread whose log is full or that has no cache of its own.
+/// Frees for a thread whose log is full or that has no cache of its own, what was allocated with `layout`.
+#[cold]
+pub fn dealloc(address: usize, layout: Layout) {
+    HEAP.check_layout(address, layout);
+    free(address);
+}
+
+/// The same, where nobody says how it was allocated.
 #[cold]
 pub fn free(address: usize) {
     // Without memory for a log the death stays unknown: the object is leaked, nothing is broken.
     let Some(access) = thread::access() else {
         return;
     };
-    let cache = access.cache();
     // SAFETY: `access` stands for the right to use this cache.
-    unsafe {
-        if !cache.log(address) {
-            HEAP.flush(cache);
-            let logged = cache.log(address);
-            debug_assert!(logged, "a flushed log has room");
-        }
-    }
+    unsafe { HEAP.free(access.cache(), address) };
 }
 
 /// Sweeps as much as allocating `span_bytes` obliges to (Go: `deductSweepCredit`).

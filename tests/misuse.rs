@@ -1,6 +1,7 @@
 //! A wrong free ends the process, and says which address, what lies there, and what is wrong.
 
 use std::alloc::{GlobalAlloc, Layout};
+use std::process::Command;
 use std::ptr;
 use std::thread;
 
@@ -54,6 +55,17 @@ fn use_the_heap() {
 /// child's death and, in one line of what it says, that address and all of `words`.
 #[track_caller]
 fn expect_death<T: Fn()>(test: T, misuse: fn() -> Address, words: &[&str]) {
+    expect_death_with(test, &[], misuse, words);
+}
+
+/// The same, of a child with these variables in its environment.
+#[track_caller]
+fn expect_death_with<T: Fn()>(
+    test: T,
+    knobs: &[(&str, &str)],
+    misuse: fn() -> Address,
+    words: &[&str],
+) {
     let body = || {
         let address = misuse();
         child::report("address", format_args!("{:#x}", address.0));
@@ -61,7 +73,10 @@ fn expect_death<T: Fn()>(test: T, misuse: fn() -> Address, words: &[&str]) {
         goheap::gc();
         child::report("survived", true);
     };
-    let outcome = child::run(test, |_| {}, body).expect_signal(libc::SIGABRT);
+    let configure = |command: &mut Command| {
+        command.envs(knobs.iter().copied());
+    };
+    let outcome = child::run(test, configure, body).expect_signal(libc::SIGABRT);
     let address = outcome.reported("address").to_owned();
     let line = outcome.stderr.lines().find(|line| {
         let mut words = line.split(|c: char| !c.is_ascii_alphanumeric());
@@ -294,6 +309,35 @@ fn an_address_before_anything_is_allocated() {
         misuse,
         &["not allocated by this heap"],
     );
+}
+
+#[test]
+fn null() {
+    let misuse = || {
+        use_the_heap();
+        let address = Address(0);
+        address.free(SMALL);
+        address
+    };
+    expect_death(null, misuse, &["not allocated by this heap"]);
+}
+
+/// The span knows the size: what the layout says of it does no harm.
+#[test]
+fn a_wrong_layout_frees_the_object_all_the_same() {
+    let body = || {
+        for size in [1, 40, 5000, LARGE, 3 * LARGE] {
+            Address::of_new(SMALL).free(size);
+            Address::of_new(LARGE).free(size);
+        }
+        goheap::gc();
+        goheap::gc();
+        assert_eq!(goheap::check().map_err(|f| f.to_string()), Ok(()));
+        let stats = goheap::read_mem_stats();
+        assert_eq!((stats.mallocs, stats.frees), (10, 10));
+    };
+    let test = a_wrong_layout_frees_the_object_all_the_same;
+    child::run(test, |_| {}, body).expect_success();
 }
 
 /// The control: the same steps without a wrong one.

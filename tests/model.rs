@@ -166,9 +166,13 @@ fn threads_at_once_hand_objects_to_each_other() {
 /// commands everything must agree.
 #[test]
 fn what_is_simulated_is_survived() {
-    for idle in [Idle::ByAddress, Idle::ByAge] {
+    for (idle, poisons) in [
+        (Idle::ByAddress, false),
+        (Idle::ByAge, false),
+        (Idle::ByAddress, true),
+    ] {
         let judge = move |program: &Program| {
-            let heap = Simulated::new(idle);
+            let heap = Simulated::new(idle, poisons);
             let judged = run(&heap, program).map_err(|fault| fault.to_string());
             heap.leave();
             judged
@@ -219,6 +223,7 @@ fn the_same_duties_hold_whatever_the_knobs_say() {
         ("GODEBUG", "madvdontneed=0"),
         ("GOHEAP_LEAST_HEAP", "64KiB"),
         ("GOHEAP_CHECK", "1"),
+        ("GOHEAP_POISON", "1"),
     ];
     let body = || {
         judge_many(

@@ -103,14 +103,15 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// An empty cache.
-    pub(crate) fn new(tag: Tag, next: *mut Cache, rate: &Rate) -> Self {
+    /// An empty cache, whose log has no `room` or all there is.
+    pub(crate) fn new(tag: Tag, next: *mut Cache, rate: &Rate, room: bool) -> Self {
         let random = rate.random();
+        let room = if room { LOG_CAPACITY } else { 0 };
         Self {
             free: [const { AtomicU64::new(0) }; CLASSES],
             base: [const { AtomicUsize::new(0) }; CLASSES],
             bytes: core::array::from_fn(|i| SizeClass::from_index(i).bytes()),
-            room: AtomicUsize::new(LOG_CAPACITY),
+            room: AtomicUsize::new(room),
             held: core::array::from_fn(|i| Held {
                 span: AtomicPtr::new(null_mut()),
                 word: Cell::new(0),
@@ -129,7 +130,7 @@ impl Cache {
             drained: Lock::new(
                 Rank::Log,
                 Drained {
-                    upto: 0,
+                    upto: LOG_CAPACITY - room,
                     tag,
                     deaths: Deaths::NONE,
                 },

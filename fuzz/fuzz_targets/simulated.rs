@@ -1,17 +1,18 @@
 //! Any bytes at all, as a program for a heap over a system that is not there. The last byte says
-//! how idle memory goes back.
+//! how idle memory goes back, and whether freed memory is poisoned.
 
 #![no_main]
 
 use goheap_fuzz::{Idle, Program, Simulated, run};
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    let idle = match bytes.last() {
-        Some(last) if last % 2 == 1 => Idle::ByAge,
+    let last = bytes.last().copied().unwrap_or(0);
+    let idle = match last & 1 {
+        1 => Idle::ByAge,
         _ => Idle::ByAddress,
     };
     let program = Program::decode(bytes);
-    let heap = Simulated::new(idle);
+    let heap = Simulated::new(idle, last & 2 != 0);
     let judged = run(&heap, &program);
     heap.leave();
     if let Err(fault) = judged {

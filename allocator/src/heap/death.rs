@@ -1,13 +1,13 @@
 //! Deaths: from a thread's log into spans, and the close of an epoch.
 
 use super::Heap;
+use super::report::report_and_abort;
+use super::watch::poison;
 use crate::PAGE;
 use crate::cache::{Cache, Drained};
-use crate::os::{Line, Os, stderr_line};
+use crate::os::Os;
 use crate::prefetch;
-use crate::size_class::SizeClass;
 use crate::span::{Misuse, Plot, Span, Tag};
-use core::fmt::Write;
 use core::sync::atomic::AtomicUsize;
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -40,22 +40,61 @@ impl<O: Os> Heap<O> {
     /// # Safety
     /// The calling thread owns `cache`.
     pub unsafe fn flush(&self, cache: &Cache) {
+        if self.is_watched() {
+            return;
+        }
         let mut drained = cache.drained.lock();
         self.drain(cache, &mut drained);
         cache.restart_log();
         drained.upto = 0;
     }
 
+    /// Frees for a thread whose log is full: empties it first. In a [watched](Heap::watch) heap, where logs
+    /// have no room, the death is dealt with at once.
+    ///
+    /// # Safety
+    /// The calling thread owns `cache`.
+    #[cold]
+    pub unsafe fn free(&self, cache: &Cache, address: usize) {
+        if self.is_watched() {
+            return self.free_watched(cache, address);
+        }
+        // SAFETY: the caller's contract.
+        unsafe {
+            while !cache.log(address) {
+                self.flush(cache);
+            }
+        }
+    }
+
+    fn free_watched(&self, cache: &Cache, address: usize) {
+        let mut drained = cache.drained.lock();
+        let entry = [AtomicUsize::new(address)];
+        let bytes = self.deal_with(&entry, &mut drained);
+        // No sweep frees what died now before it has waited for this lock.
+        if self.poisons() {
+            // SAFETY: the object's own memory, and nobody's now.
+            unsafe { poison::fill(address, bytes as usize) };
+        }
+    }
+
     /// Deals with what the log has got; its owner may go on writing.
     fn drain(&self, cache: &Cache, drained: &mut Drained) {
         let entries = cache.logged(drained.upto);
+        self.deal_with(entries, drained);
+        drained.upto += entries.len();
+    }
+
+    /// Writes deaths down, or carries them out if that is to be; returns the bytes written down.
+    fn deal_with(&self, entries: &[AtomicUsize], drained: &mut Drained) -> u64 {
         if self.eager.load(Relaxed) {
             self.free_at_once(entries);
-        } else {
-            drained.deaths.bytes += self.bury(entries, drained.tag);
-            drained.deaths.objects += entries.len() as u64;
+            return 0;
         }
-        drained.upto += entries.len();
+        let bytes = self.bury(entries, drained.tag);
+        drained.deaths.bytes += bytes;
+        drained.deaths.objects += entries.len() as u64;
+        bytes
     }
 
     /// Writes deaths into their spans; returns their bytes. In a large heap, what they will touch is
@@ -160,59 +199,4 @@ fn bury_rarity(span: &Span, address: usize, tag: Tag) {
     if let Err(misuse) = span.bury_large(address, tag) {
         report_and_abort(address, misuse)
     }
-}
-
-/// Says what is wrong with a freed address, and ends the process: the heap can no
-/// longer tell what is whose.
-#[cold]
-pub fn report_and_abort(address: usize, misuse: Misuse) -> ! {
-    let mut line = Line::new();
-    let described = |line: &mut Line, bytes: usize, class: SizeClass| {
-        if class == SizeClass::LARGE {
-            write!(line, "a large object of {bytes} bytes")
-        } else {
-            write!(
-                line,
-                "an object of {bytes} bytes, size class {}",
-                class.index()
-            )
-        }
-    };
-    // Writing to a line cannot fail: it cuts what does not fit.
-    let _ = write!(line, "goheap: ");
-    let _ = match misuse {
-        Misuse::DoubleFree { bytes, class } => {
-            let _ = write!(line, "double free of {address:#x}: ");
-            described(&mut line, bytes, class)
-                .and_then(|()| write!(line, ", was freed before and not allocated since"))
-        }
-        Misuse::NotAllocated { bytes, class } => {
-            let _ = write!(line, "invalid free of {address:#x}: the slot of ");
-            described(&mut line, bytes, class).and_then(|()| {
-                write!(
-                    line,
-                    " is not allocated (a double free across a cycle, or an address made up)"
-                )
-            })
-        }
-        Misuse::Interior {
-            start,
-            bytes,
-            class,
-        } => {
-            let _ = write!(
-                line,
-                "invalid free of {address:#x}: an interior address, {} bytes into ",
-                address - start
-            );
-            described(&mut line, bytes, class).and_then(|()| write!(line, " at {start:#x}"))
-        }
-        Misuse::Foreign => write!(
-            line,
-            "invalid free of {address:#x}: not allocated by this heap (no span holds it, size class unknown)"
-        ),
-    };
-    let _ = writeln!(line);
-    stderr_line(line.text());
-    std::process::abort()
 }

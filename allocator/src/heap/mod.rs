@@ -8,6 +8,8 @@
 //! | `sampled.rs` | objects sampled for the heap profile |
 //! | `sweep.rs` | condemned slots become free, empty spans go back to the page heap |
 //! | `threads.rs` | caches come and go with their threads; `fork` |
+//! | `watch.rs` | mistakes looked for at a price: each free at once, poison |
+//! | `report.rs` | the line in which a mistake is told |
 //! | `totals.rs` | one consistent reading of the counters |
 //! | `holdings.rs` | what the resident memory holds, byte by byte |
 //! | `check/` | whether all of it agrees |
@@ -17,15 +19,18 @@ mod death;
 mod growth;
 mod holdings;
 mod refill;
+mod report;
 mod sampled;
 mod sweep;
 mod threads;
 mod totals;
+mod watch;
 
 pub use check::{Findings, Others};
-pub use death::{Deaths, report_and_abort};
+pub use death::Deaths;
 pub use holdings::Holdings;
 pub use refill::{Large, Refill};
+pub use report::report_and_abort;
 pub use sampled::{SiteView, Slot};
 pub use sweep::Progress;
 pub use totals::{Allocated, ClassTotal, Totals};
@@ -44,6 +49,7 @@ use crate::span::Tag;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize};
 use crossbeam_utils::CachePadded;
+use watch::Watch;
 
 /// A heap over the operating system `O`.
 #[derive(Debug)]
@@ -69,6 +75,7 @@ pub struct Heap<O> {
     samples: Lock<Table>,
     /// Frees are carried out at once, not at the next sweep.
     eager: AtomicBool,
+    watch: Watch,
     /// Caches handed out at this moment.
     cache_count: AtomicUsize,
 }
@@ -137,6 +144,7 @@ impl<O: Os> Heap<O> {
             rate: Rate::none(),
             samples: Lock::new(Rank::Samples, Table::new()),
             eager: AtomicBool::new(false),
+            watch: Watch::off(),
             cache_count: AtomicUsize::new(0),
         }
     }

@@ -115,6 +115,7 @@ impl<O: Os> Heap<O> {
         if !span.records.load(Relaxed).is_null() {
             self.forget_condemned(lists, span);
         }
+        self.check_poison(span, lists.condemned);
         let swept = span.sweep(lists.condemned, lists.epoch, shared);
         self.count_freed(span, swept.freed);
         swept

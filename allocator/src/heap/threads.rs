@@ -29,12 +29,14 @@ impl<O: Os> Heap<O> {
                     .as_ptr()
                     .map_addr(|a| a.next_multiple_of(align_of::<Cache>()))
                     .cast::<Cache>();
+                let next = self.caches.load(Relaxed);
                 // SAFETY: fresh metadata, aligned and long enough.
                 unsafe {
                     at.write(Cache::new(
                         registry.tag,
-                        self.caches.load(Relaxed),
+                        next,
                         &self.rate,
+                        !self.is_watched(),
                     ))
                 };
                 // Release: pairs with Acquire in `for_each_cache`.

@@ -19,6 +19,7 @@
 //! What makes a slot free at a sweep is one question, [`Span::condemned`],
 //! answered from the death bytes.
 
+mod dead;
 mod death_bytes;
 mod list;
 mod misuse;
@@ -410,16 +411,6 @@ impl Span {
         groups(word, self.slots())
             .map(|(at, shift)| u64::from(matches(self.death_at(at), tag)) << shift)
             .fold(0, |bits, group| bits | group)
-    }
-
-    /// Taken slots whose objects did not die: those in a bin count as well.
-    pub(crate) fn living(&self) -> usize {
-        let words = self.words().iter().enumerate();
-        let living = words.map(|(i, word)| {
-            let dead = self.condemned(i, Tag::FIRST) | self.condemned(i, Tag::FIRST.other());
-            count_ones(word.load(Relaxed) & !dead)
-        });
-        living.sum::<usize>().saturating_sub(self.beyond())
     }
 
     /// Frees the slots whose objects died in the epoch of `tag`. Callers hold the class's lock;

@@ -78,10 +78,13 @@ thread_local! {
 }
 
 impl Simulated {
-    /// A new heap.
-    pub fn new(idle: Idle) -> Self {
+    /// A new heap; `poisons` has it look at each free, and fill what was freed.
+    pub fn new(idle: Idle, poisons: bool) -> Self {
         let heap = goheap_allocator::Heap::new(SimulatedOs::default());
         heap.set_sample_rate(SAMPLE_RATE, 1);
+        if poisons {
+            heap.watch(true);
+        }
         if idle == Idle::ByAge {
             heap.pages().keep_ages(clock);
         }
@@ -226,8 +229,8 @@ unsafe impl GlobalAlloc for Simulated {
         // Without memory for a log the death stays unknown, as in the process's heap.
         // SAFETY: the calling thread's cache, flushed when it is full.
         self.with_cache(|cache| unsafe {
-            while !cache.log(at.expose_provenance()) {
-                self.0.heap.flush(cache);
+            if !cache.log(at.expose_provenance()) {
+                self.0.heap.free(cache, at.addr());
             }
         });
     }

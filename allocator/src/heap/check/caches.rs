@@ -168,8 +168,10 @@ fn check_spare(cache: &Cache, f: &mut Findings) {
         let span = cache.held[class.index()].span.load(Relaxed);
         !span.is_null() || cache.waiting(class) != 0
     });
+    // SAFETY: every lock is held.
+    let upto = unsafe { cache.drained.held() }.upto;
     f.require(
-        slots.count() == 0 && cache.room.load(Relaxed) == LOG_CAPACITY,
+        slots.count() == 0 && cache.logged(upto).is_empty(),
         format_args!("cache {cache:p} is spare, but holds spans, slots or deaths"),
     );
     // SAFETY: a spare cache has no owner, and the registry's lock is held.
