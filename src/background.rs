@@ -5,6 +5,7 @@
 
 use crate::clock;
 use crate::cycle::{self, Why};
+use crate::http;
 use crate::publish;
 use crate::runtime::{HEAP, RUNTIME};
 use crate::worker::Worker;
@@ -111,6 +112,8 @@ fn start_now() {
         SCAVENGER.start_if_wanted();
         if !publish::begin_if_due() {
             WANTED.store(true, Relaxed);
+        } else {
+            http::begin_if_due();
         }
     }
 }

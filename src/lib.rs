@@ -46,6 +46,11 @@ mod cycle;
 mod explain;
 mod global;
 mod history;
+#[cfg(feature = "http")]
+mod http;
+#[cfg(not(feature = "http"))]
+#[path = "no_http.rs"]
+mod http;
 pub mod malloc;
 pub mod options;
 mod profile;

@@ -5,6 +5,7 @@
 
 use core::ffi::CStr;
 use core::fmt::Write;
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use goheap_allocator::os::{self, Line};
 use goheap_pacer::Rules;
 use goheap_scavenger::{NEWEST, Policy};
@@ -57,6 +58,8 @@ pub struct Options {
     pub eager: bool,
     /// Whether the process shows its counters.
     pub publish: bool,
+    /// Where the process is served over HTTP.
+    pub http: Option<SocketAddr>,
     /// The whole heap is checked at each cycle.
     pub check: bool,
     /// Bytes allocated from one sample of the heap profile to the next; 0: none, 1: every object.
@@ -247,6 +250,25 @@ pub const KNOBS: &[Knob] = &[
         set: |o, v| set(&mut o.publish, flag(v)),
     },
     Knob {
+        name: "GOHEAP_HTTP",
+        takes: "an address and a port such as 127.0.0.1:6060 or [::1]:6060, a port alone for 127.0.0.1, or off; port 0: any",
+        default: "off",
+        does: "Serves Go's /debug/pprof/, /debug/vars and /metrics there, and a live page. Takes a build with the feature http.",
+        go: "net/http/pprof, expvar",
+        variable: c"GOHEAP_HTTP",
+        set: |o, v| {
+            let address = address(v);
+            set(
+                &mut o.http,
+                if v == b"off" {
+                    Some(None)
+                } else {
+                    address.map(Some)
+                },
+            )
+        },
+    },
+    Knob {
         name: "GOHEAP_CHECK",
         takes: "0 or 1",
         default: "0",
@@ -322,6 +344,7 @@ impl Options {
         forced_period_ns: 120_000_000_000,
         eager: false,
         publish: true,
+        http: None,
         check: false,
         profile_rate: 512 << 10,
         poison: false,
@@ -385,6 +408,19 @@ fn flag(text: &[u8]) -> Option<bool> {
         b"1" => Some(true),
         _ => None,
     }
+}
+
+/// An address to listen at; loopback unless the text says another.
+fn address(text: &[u8]) -> Option<SocketAddr> {
+    let text = core::str::from_utf8(text).ok()?;
+    let port = text.strip_prefix("localhost").unwrap_or(text);
+    let port = match port.strip_prefix(':') {
+        Some(port) => Some(port),
+        None => Some(text).filter(|_| port == text),
+    };
+    let port = port.and_then(|port| u16::try_from(whole(port.as_bytes())?).ok());
+    let local = port.map(|port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port));
+    local.or_else(|| text.parse().ok())
 }
 
 /// The 27 of `go1.27`.

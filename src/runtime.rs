@@ -7,6 +7,7 @@
 use crate::background;
 use crate::clock;
 use crate::collector::Collector;
+use crate::http;
 use crate::options::Options;
 use crate::publish;
 use crate::thread;
@@ -99,6 +100,12 @@ impl Runtime {
         }
     }
 
+    /// Go 1.`this` is whose scavenger it is.
+    #[cfg(feature = "http")]
+    pub fn version(&self) -> u8 {
+        self.go.load(Relaxed)
+    }
+
     /// How memory goes back.
     pub fn policy(&self) -> Policy {
         Policy::go(self.go.load(Relaxed))
@@ -152,6 +159,7 @@ impl Runtime {
         }
         background::configure(&policy, options.scavenge_percent);
         publish::configure(options.publish);
+        http::configure(options.http);
         self.collector.lock().start(self, &options);
         self.state.store(RUNNING, Release);
         // May allocate, which works by now.
@@ -180,6 +188,7 @@ unsafe extern "C" fn after_fork_in_child() {
     RUNTIME.process.store(os::process_id(), Relaxed);
     background::forget_threads();
     publish::after_fork_in_child();
+    http::after_fork_in_child();
     // SAFETY: this thread is the copy of the one that took them.
     unsafe { after_fork_in_parent() };
 }

@@ -54,13 +54,19 @@ pub fn metrics() -> Metrics {
 
 /// All that the process shows to those who look at it from outside.
 pub fn of_process() -> Snapshot {
+    with_counters().1
+}
+
+/// The same, and the counters of the same moment.
+pub fn with_counters() -> (MemStats, Snapshot) {
     let (stats, totals, mut snapshot) = read(aims);
     let classes = counts(&totals);
     snapshot.taken_ns = os::monotonic_ns();
     snapshot.started_ns = RUNTIME.started_ns.load(Relaxed);
     snapshot.mapped_ready = cycle::mapped_ready();
     snapshot.released_ever = HEAP.pages().released_ever.get();
-    snapshot.with(&stats, classes)
+    let snapshot = snapshot.with(&stats, classes);
+    (stats, snapshot)
 }
 
 /// What the pacer and the scavenger know and aim at; all else is 0.

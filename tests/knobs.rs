@@ -304,3 +304,14 @@ fn scavtrace_prints_go_s_line_for_what_is_returned() {
     assert!(form.is_match(&outcome.stderr), "{outcome}");
     assert!(!outcome.stderr.contains("\ngc "), "{outcome}");
 }
+
+#[cfg(not(feature = "http"))]
+#[test]
+fn a_build_without_a_server_says_so() {
+    let test = a_build_without_a_server_says_so;
+    let settings = [("GOHEAP_HTTP", "127.0.0.1:0")];
+    let outcome = child::run(test, with(&settings), || churn(MIB)).expect_success();
+    assert_eq!(outcome.stderr.lines().count(), 1, "{outcome}");
+    let words = "GOHEAP_HTTP=127.0.0.1:0 has no effect: this build has no server";
+    assert!(outcome.stderr.contains(words), "{outcome}");
+}

@@ -9,8 +9,9 @@ use serde::Serialize;
 
 use crate::Error;
 use crate::amount;
-use crate::observe::{self, Facts, States};
+use crate::observe::{self, Facts};
 use crate::record::Figures;
+use goheap_stats::States;
 
 /// Print the counters of a running program on goheap.
 ///

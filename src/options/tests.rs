@@ -67,6 +67,13 @@ fn a_bad_value_is_named_and_the_default_holds() {
         ("GOHEAP_POLICY", "go1."),
         ("GOHEAP_TIME_SCALE", "0"),
         ("GOHEAP_TIME_SCALE", "fast"),
+        ("GOHEAP_HTTP", "127.0.0.1"),
+        ("GOHEAP_HTTP", "127.0.0.1:65536"),
+        ("GOHEAP_HTTP", "localhost"),
+        ("GOHEAP_HTTP", "localhost6060"),
+        ("GOHEAP_HTTP", "::1:6060"),
+        ("GOHEAP_HTTP", "example.org:6060"),
+        ("GOHEAP_HTTP", ":"),
     ] {
         let (o, said) = parse(&[(name, bad)]);
         assert_eq!(o, Options::DEFAULT, "{name}={bad}");
@@ -95,6 +102,22 @@ fn a_policy_presets_what_its_own_knobs_may_change() {
         ("GOHEAP_LEAST_HEAP", "1MiB"),
     ]);
     assert_eq!((o.go, o.least_heap, o.madv_free), (13, 1 << 20, false));
+}
+
+#[test]
+fn an_address_is_loopback_unless_it_says_another() {
+    for (text, address) in [
+        ("6060", "127.0.0.1:6060"),
+        (":6060", "127.0.0.1:6060"),
+        ("localhost:0", "127.0.0.1:0"),
+        ("127.0.0.1:6060", "127.0.0.1:6060"),
+        ("[::1]:6060", "[::1]:6060"),
+        ("0.0.0.0:80", "0.0.0.0:80"),
+        ("10.0.0.7:6060", "10.0.0.7:6060"),
+    ] {
+        let (o, said) = parse(&[("GOHEAP_HTTP", text)]);
+        assert_eq!((o.http, said.len()), (address.parse().ok(), 0), "{text}");
+    }
 }
 
 #[test]

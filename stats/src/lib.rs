@@ -14,10 +14,12 @@ mod mem_stats;
 pub mod metrics;
 pub mod shared_page;
 mod snapshot;
+mod states;
 mod trace_line;
 
 pub use audit::{CLASSES, ClassCounts, HeapCounts, Identity, Violation, audit, audit_with};
 pub use mem_stats::{BY_SIZE, BySize, MemStats, PAUSE_RING};
 pub use shared_page::SharedPage;
 pub use snapshot::Snapshot;
+pub use states::States;
 pub use trace_line::{GcTrace, PhaseClock, PhaseCpu, ScavTrace};

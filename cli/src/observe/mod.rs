@@ -7,7 +7,6 @@
 
 mod page;
 mod process;
-mod states;
 
 use std::ffi::OsStr;
 use std::fs;
@@ -18,7 +17,6 @@ use goheap_stats::shared_page::{FOLDER, Identity, Life};
 
 pub use page::Page;
 pub use process::{Facts, environment, facts};
-pub use states::States;
 
 use crate::Error;
 

@@ -7,7 +7,7 @@ use goheap_stats::Snapshot;
 use serde::Serialize;
 
 use crate::Error;
-use crate::observe::States;
+use goheap_stats::States;
 
 /// One look, as `timeline.csv` has it. Sizes in bytes.
 #[derive(Clone, Copy, Debug, Serialize)]

@@ -10,7 +10,8 @@ use ratatui::widgets::{Row, Table, TableState};
 
 use super::{PATIENCE, programs};
 use crate::amount;
-use crate::observe::{Facts, States};
+use crate::observe::Facts;
+use goheap_stats::States;
 
 /// The list, and which row is chosen.
 pub struct List {

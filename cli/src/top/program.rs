@@ -12,9 +12,10 @@ use ratatui::text::{Line, Span, Text};
 use ratatui::widgets::{Row, Table};
 
 use super::PATIENCE;
-use crate::observe::{self, Facts, Program, States};
+use crate::observe::{self, Facts, Program};
 use crate::stats::classes;
 use crate::{Error, amount};
+use goheap_stats::States;
 
 /// Looks remembered: as many as a very wide screen has columns.
 const REMEMBERED: usize = 500;

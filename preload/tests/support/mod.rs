@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 #[path = "../../../tests/support/child.rs"]
 pub mod child;
 
+#[allow(unused_imports, reason = "each test binary uses its part of this")]
 pub use child::wait;
 
 /// A test that cannot be made here says why.

@@ -1,9 +1,11 @@
 //! The heap's memory by state: what a program's figures say of each byte.
 
-use goheap_stats::Snapshot;
+use serde::Serialize;
+
+use crate::Snapshot;
 
 /// Bytes in each state; together they are HeapSys.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct States {
     /// Live when the last cycle ended, as far as still allocated.
     pub live: u64,

@@ -1,0 +1,132 @@
+//! What each path answers.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::families::Families;
+use crate::request::{Method, Request};
+use crate::response::Response;
+use crate::{Knob, Program, exposition, process, state};
+
+const PAGE: &str = include_str!("page.html");
+/// The page brings all it has, asks this server alone, and stands in no other page.
+const PAGE_POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
+    img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+const HTML: &str = "text/html; charset=utf-8";
+const JSON: &str = "application/json; charset=utf-8";
+
+/// What there is to be asked about.
+pub struct Site<'a> {
+    pub program: &'a dyn Program,
+    /// The address that the server was given.
+    pub given: SocketAddr,
+}
+
+/// An answer, or what will be one.
+#[expect(dead_code, reason = "profiles over some seconds are to come")]
+pub enum Answer {
+    Now(Response),
+    Later(Later),
+}
+
+/// An answer over some time, which others are served in.
+pub struct Later {
+    pub after: Duration,
+    pub then: Box<dyn FnOnce(&Site<'_>) -> Response>,
+}
+
+impl Site<'_> {
+    /// Answers a request.
+    pub fn answer(&self, request: &Request) -> Answer {
+        let get = request.method == Method::Get;
+        let path = request.path.as_str();
+        Answer::Now(match (path, get) {
+            ("/", true) => Response::ok(HTML, PAGE).with("Content-Security-Policy", PAGE_POLICY),
+            ("/metrics", true) => self.metrics(request),
+            ("/debug/vars", true) => self.vars(),
+            ("/debug/state", true) => self.state(request),
+            ("/debug/gc", false) => self.gc(),
+            ("/debug/free", false) => self.free(),
+            ("/debug/set", false) => self.set(request),
+            ("/" | "/metrics" | "/debug/vars" | "/debug/state", false) => {
+                Response::refusal(405, "this is to be asked for by GET").with("Allow", "GET, HEAD")
+            }
+            ("/debug/gc" | "/debug/free" | "/debug/set", true) => {
+                Response::refusal(405, "this is to be asked for by POST").with("Allow", "POST")
+            }
+            _ => Response::refusal(404, "there is nothing here; / has what there is"),
+        })
+    }
+
+    fn metrics(&self, request: &Request) -> Response {
+        let (stats, snapshot) = self.program.counters();
+        let families = Families::of(self.program, &stats, &snapshot, &process::Facts::own());
+        exposition::written(families, &request.accept)
+    }
+
+    /// Go: `expvar.Handler`, with the two variables that it has of itself.
+    fn vars(&self) -> Response {
+        let (stats, _) = self.program.counters();
+        let vars = serde_json::json!({ "cmdline": process::command_line(), "memstats": stats });
+        Response::ok(JSON, format!("{vars:#}\n"))
+    }
+
+    fn state(&self, request: &Request) -> Response {
+        let since = request.parameter("since").and_then(|n| n.parse().ok());
+        let (stats, snapshot) = self.program.counters();
+        let state = state::State::of(&stats, &snapshot, since.unwrap_or(0));
+        match serde_json::to_string(&state) {
+            Ok(text) => Response::ok(JSON, text),
+            Err(error) => Response::refusal(500, &error.to_string()),
+        }
+    }
+
+    fn gc(&self) -> Response {
+        let (before, _) = self.program.counters();
+        self.program.gc();
+        let (after, _) = self.program.counters();
+        Response::text(format!(
+            "cycle {}: {} bytes of objects before, {} after",
+            after.num_gc, before.heap_alloc, after.heap_alloc
+        ))
+    }
+
+    fn free(&self) -> Response {
+        let (_, before) = self.program.counters();
+        self.program.free_os_memory();
+        let (_, after) = self.program.counters();
+        let released = after.released_ever.saturating_sub(before.released_ever);
+        Response::text(format!("{released} bytes went back to the system"))
+    }
+
+    /// `gogc` and `memlimit`, both or one. All are understood before any is set.
+    fn set(&self, request: &Request) -> Response {
+        let mut settings = Vec::new();
+        for (name, value) in request.parameters() {
+            match name {
+                "gogc" => settings.push((Knob::Gogc, value)),
+                "memlimit" => settings.push((Knob::Memlimit, value)),
+                _ => settings.clear(),
+            }
+        }
+        if settings.len() != request.parameters().count() || settings.is_empty() {
+            let why = "what to set stands in the query: gogc=50, memlimit=512MiB, or both";
+            return Response::refusal(400, why);
+        }
+        for &(knob, value) in &settings {
+            if let Err(takes) = self.program.check(knob, value) {
+                let why = format!(
+                    "{}={value} is not understood: it takes {takes}",
+                    knob.name()
+                );
+                return Response::refusal(400, &why);
+            }
+        }
+        let mut said = Vec::new();
+        for (knob, value) in settings {
+            self.program.set(knob, value);
+            said.push(format!("{}={value}", knob.name()));
+        }
+        Response::text(said.join(" "))
+    }
+}

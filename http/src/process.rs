@@ -1,0 +1,66 @@
+//! What the kernel says of the process, as far as it says it: what cannot be read is left out.
+
+use procfs::process::{LimitValue, Process};
+use procfs::{CurrentSI, KernelStats, WithCurrentSystemInfo};
+
+/// The process at one moment.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Facts {
+    pub cpu_seconds: Option<f64>,
+    pub threads: Option<u64>,
+    pub open_files: Option<u64>,
+    pub most_files: Option<f64>,
+    /// Bytes.
+    pub virtual_memory: Option<u64>,
+    pub most_virtual_memory: Option<f64>,
+    pub resident: Option<u64>,
+    /// Seconds since 1970.
+    pub started: Option<f64>,
+}
+
+impl Facts {
+    /// Of the calling process.
+    pub fn own() -> Self {
+        let Ok(process) = Process::myself() else {
+            return Self::default();
+        };
+        let stat = process.stat().ok();
+        let stat = stat.as_ref();
+        let limits = process.limits().ok();
+        let limits = limits.as_ref();
+        let ticks = procfs::ticks_per_second() as f64;
+        Self {
+            cpu_seconds: stat.map(|stat| (stat.utime + stat.stime) as f64 / ticks),
+            threads: stat.and_then(|stat| stat.num_threads.try_into().ok()),
+            open_files: process.fd_count().ok().map(|count| count as u64),
+            most_files: limits.map(|limits| number(limits.max_open_files.soft_limit)),
+            virtual_memory: stat.map(|stat| stat.vsize),
+            most_virtual_memory: limits.map(|limits| number(limits.max_address_space.soft_limit)),
+            resident: stat.map(|stat| stat.rss_bytes().get()),
+            started: stat.and_then(|stat| {
+                let booted = KernelStats::current().ok()?.btime as f64;
+                Some(booted + stat.starttime as f64 / ticks)
+            }),
+        }
+    }
+}
+
+/// As Prometheus's process collector has it, no limit is the largest number there is.
+fn number(limit: LimitValue) -> f64 {
+    match limit {
+        LimitValue::Unlimited => u64::MAX as f64,
+        LimitValue::Value(value) => value as f64,
+    }
+}
+
+/// Bytes of the resident set.
+pub fn resident() -> Option<u64> {
+    let pages = Process::myself().ok()?.statm().ok()?.resident;
+    Some(pages * procfs::page_size())
+}
+
+/// The program and its arguments.
+pub fn command_line() -> Vec<String> {
+    let read = Process::myself().and_then(|process| process.cmdline());
+    read.unwrap_or_default()
+}
