@@ -66,6 +66,8 @@ pub struct Options {
     pub profile_rate: u64,
     /// Each free is looked at as it is made, and freed memory is filled.
     pub poison: bool,
+    /// Where things lie differs from run to run.
+    pub randomize: bool,
 }
 
 /// All knobs. The policy stands first, for it presets what later ones set.
@@ -295,6 +297,15 @@ pub const KNOBS: &[Knob] = &[
         variable: c"GOHEAP_POISON",
         set: |o, v| set(&mut o.poison, flag(v)),
     },
+    Knob {
+        name: "GOHEAP_RANDOMIZE",
+        takes: "0 or 1",
+        default: "0",
+        does: "1 has the heap lie elsewhere in each run, and objects of a span begin at a random slot: addresses are hard to guess, and figures do not repeat.",
+        go: "GOEXPERIMENT=randomizedheapbase64, for the base",
+        variable: c"GOHEAP_RANDOMIZE",
+        set: |o, v| set(&mut o.randomize, flag(v)),
+    },
 ];
 
 impl Knob {
@@ -348,6 +359,7 @@ impl Options {
         check: false,
         profile_rate: 512 << 10,
         poison: false,
+        randomize: false,
     };
 
     /// What the environment says. Complains on standard error about values that it cannot take.

@@ -142,6 +142,9 @@ impl Runtime {
         self.scavtrace.store(options.scavtrace, Relaxed);
         HEAP.set_eager(options.eager);
         HEAP.set_sample_rate(options.profile_rate, self.started_ns.load(Relaxed));
+        if options.randomize {
+            HEAP.randomize(os::random());
+        }
         if options.poison {
             HEAP.watch(!options.eager);
         }

@@ -12,7 +12,8 @@ use std::time::SystemTime;
 
 use goheap::GoHeap;
 use goheap_fuzz::{
-    Command, Idle, MAX_ALIGN_LOG2, MAX_SIZE, Order, Program, SLOTS, Simulated, THREADS, run,
+    Command, Hardened, Idle, MAX_ALIGN_LOG2, MAX_SIZE, Order, Program, SLOTS, Simulated, THREADS,
+    run,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -166,13 +167,18 @@ fn threads_at_once_hand_objects_to_each_other() {
 /// commands everything must agree.
 #[test]
 fn what_is_simulated_is_survived() {
-    for (idle, poisons) in [
-        (Idle::ByAddress, false),
-        (Idle::ByAge, false),
-        (Idle::ByAddress, true),
+    let plain = Hardened::default();
+    let hardened = Hardened {
+        poisons: true,
+        randomizes: true,
+    };
+    for (idle, hardened) in [
+        (Idle::ByAddress, plain),
+        (Idle::ByAge, plain),
+        (Idle::ByAddress, hardened),
     ] {
         let judge = move |program: &Program| {
-            let heap = Simulated::new(idle, poisons);
+            let heap = Simulated::new(idle, hardened);
             let judged = run(&heap, program).map_err(|fault| fault.to_string());
             heap.leave();
             judged
@@ -224,6 +230,7 @@ fn the_same_duties_hold_whatever_the_knobs_say() {
         ("GOHEAP_LEAST_HEAP", "64KiB"),
         ("GOHEAP_CHECK", "1"),
         ("GOHEAP_POISON", "1"),
+        ("GOHEAP_RANDOMIZE", "1"),
     ];
     let body = || {
         judge_many(

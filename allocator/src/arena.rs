@@ -21,6 +21,9 @@ use core::sync::atomic::{AtomicPtr, AtomicUsize};
 
 /// Where Go puts its heap on 64-bit systems, if that is free.
 const HINT: usize = 0xc0_0000_0000;
+/// Where it goes if that is to be random: above what a program's own addresses begin with, far below the
+/// kernel's part and what it maps from there downwards.
+const SCATTERED: core::ops::Range<usize> = 1 << 40..65 << 40;
 /// The first reservation asked for: 1 TiB.
 const LARGEST: usize = 1 << 40;
 /// Where the process's address space is limited, the first reservation takes this part of it: files
@@ -51,6 +54,8 @@ pub struct Arena {
     spans: AtomicPtr<AtomicPtr<Span>>,
     /// Pages that the tables have room for.
     capacity: AtomicUsize,
+    /// Where the first reservation is to lie, if that is free.
+    hint: AtomicUsize,
 }
 
 /// A fresh reservation, by page numbers.
@@ -76,7 +81,16 @@ impl Arena {
             count: AtomicUsize::new(0),
             spans: AtomicPtr::new(null_mut()),
             capacity: AtomicUsize::new(0),
+            hint: AtomicUsize::new(HINT),
         }
+    }
+
+    /// Lets the first reservation, which is yet to be made, lie where a random number says: at one of some
+    /// sixteen million places.
+    pub fn scatter(&self, random: u64) {
+        let room = (SCATTERED.end - SCATTERED.start) / CHUNK;
+        let chunk = ((u128::from(random) * room as u128) >> 64) as usize;
+        self.hint.store(SCATTERED.start + chunk * CHUNK, Relaxed);
     }
 
     /// Makes the first reservation, halving (by quarters) what it asks for until the
@@ -110,7 +124,7 @@ impl Arena {
         bytes: usize,
         tables: impl Fn(usize) -> Result<T, OsError>,
     ) -> Result<(Extent, T), OsError> {
-        let base = os.reserve(HINT, bytes, CHUNK)?;
+        let base = os.reserve(self.hint.load(Relaxed), bytes, CHUNK)?;
         let capacity = bytes / PAGE * ROOM;
         let made = meta
             .table::<O, AtomicPtr<Span>>(os, capacity)

@@ -29,4 +29,4 @@ pub use command::{Command, MAX_ALIGN_LOG2, MAX_SIZE, Order, Program, SLOTS, THRE
 pub use heap::{Figures, Heap};
 pub use interpreter::run;
 pub use model::{Fault, What};
-pub use simulated::{Idle, Simulated};
+pub use simulated::{Hardened, Idle, Simulated};

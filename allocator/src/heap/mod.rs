@@ -9,6 +9,7 @@
 //! | `sweep.rs` | condemned slots become free, empty spans go back to the page heap |
 //! | `threads.rs` | caches come and go with their threads; `fork` |
 //! | `watch.rs` | mistakes looked for at a price: each free at once, poison |
+//! | `randomize.rs` | addresses that nobody can guess |
 //! | `report.rs` | the line in which a mistake is told |
 //! | `totals.rs` | one consistent reading of the counters |
 //! | `holdings.rs` | what the resident memory holds, byte by byte |
@@ -18,6 +19,7 @@ mod check;
 mod death;
 mod growth;
 mod holdings;
+mod randomize;
 mod refill;
 mod report;
 mod sampled;
@@ -76,6 +78,8 @@ pub struct Heap<O> {
     /// Frees are carried out at once, not at the next sweep.
     eager: AtomicBool,
     watch: Watch,
+    /// Objects are placed by random numbers.
+    randomized: AtomicBool,
     /// Caches handed out at this moment.
     cache_count: AtomicUsize,
 }
@@ -145,6 +149,7 @@ impl<O: Os> Heap<O> {
             samples: Lock::new(Rank::Samples, Table::new()),
             eager: AtomicBool::new(false),
             watch: Watch::off(),
+            randomized: AtomicBool::new(false),
             cache_count: AtomicUsize::new(0),
         }
     }

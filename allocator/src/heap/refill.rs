@@ -83,6 +83,7 @@ impl<O: Os> Heap<O> {
         for word in first..span.word_count() {
             let free = span.take_word(word);
             if free != 0 {
+                let free = self.beginning_at_random(cache, span, word, free);
                 span.prefetch_word(word + 1);
                 let base = span.base() + word * 64 * span.slot_bytes();
                 let slots = free.count_ones();
@@ -147,7 +148,9 @@ impl<O: Os> Heap<O> {
         drop(lists);
         self.live
             .add(span.pages() * PAGE - taken * span.slot_bytes());
-        let filled = self.fill_from(cache, class, span, 0);
+        let first = self.first_word(cache, span);
+        let filled = self.fill_from(cache, class, span, first)
+            || (first > 0 && self.fill_from(cache, class, span, 0));
         debug_assert!(filled, "a span was taken for its free slots");
         Ok(cost)
     }

@@ -29,7 +29,7 @@ pub use linux::{
 pub use process::{
     ThreadKey, at_exit, at_fork, environment, exit_as_last_thread, forget_threads, has_environment,
     is_main_thread, keeping_errno, only_own_threads, own_descriptors, process_id, processors,
-    set_errno, start_thread,
+    random, set_errno, start_thread,
 };
 pub use resident::resident;
 pub use shared::{

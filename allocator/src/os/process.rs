@@ -13,6 +13,20 @@ pub fn environment(name: &CStr) -> Option<&'static [u8]> {
     }
 }
 
+/// A number that nobody can guess; where the kernel has none yet, one that differs from run to run.
+pub fn random() -> u64 {
+    let mut number = super::monotonic_ns() ^ u64::from(process_id()) << 32;
+    // SAFETY: writes so many bytes at the most.
+    unsafe {
+        libc::getrandom(
+            (&raw mut number).cast(),
+            size_of::<u64>(),
+            libc::GRND_NONBLOCK,
+        )
+    };
+    number
+}
+
 /// This process's number.
 pub fn process_id() -> u32 {
     std::process::id()

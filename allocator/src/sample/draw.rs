@@ -50,6 +50,11 @@ impl Rate {
 pub(crate) struct Random(Cell<u64>);
 
 impl Random {
+    /// A number below `n`, which is not 0.
+    pub(crate) fn below(&self, n: u64) -> u64 {
+        ((u128::from(self.next()) * u128::from(n)) >> 64) as u64
+    }
+
     fn next(&self) -> u64 {
         let mut x = self.0.get();
         x ^= x >> 12;

@@ -41,6 +41,15 @@ pub enum Idle {
     ByAge,
 }
 
+/// What the heap does beyond its duties.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hardened {
+    /// Looks at each free, and fills what was freed.
+    pub poisons: bool,
+    /// Places objects by random numbers, the same ones in each run.
+    pub randomizes: bool,
+}
+
 /// A handle to a simulated heap, which ends with its last handle and the last thread that used it.
 #[derive(Clone)]
 pub struct Simulated(Arc<Inner>);
@@ -78,12 +87,15 @@ thread_local! {
 }
 
 impl Simulated {
-    /// A new heap; `poisons` has it look at each free, and fill what was freed.
-    pub fn new(idle: Idle, poisons: bool) -> Self {
+    /// A new heap.
+    pub fn new(idle: Idle, hardened: Hardened) -> Self {
         let heap = goheap_allocator::Heap::new(SimulatedOs::default());
         heap.set_sample_rate(SAMPLE_RATE, 1);
-        if poisons {
+        if hardened.poisons {
             heap.watch(true);
+        }
+        if hardened.randomizes {
+            heap.randomize(1);
         }
         if idle == Idle::ByAge {
             heap.pages().keep_ages(clock);
