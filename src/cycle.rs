@@ -20,6 +20,7 @@
 use crate::background;
 use crate::collector::Collector;
 use crate::runtime::{HEAP, RUNTIME};
+use crate::thread;
 use core::sync::atomic::Ordering::Relaxed;
 use goheap_allocator::os;
 use goheap_pacer::GO_RUNTIME;
@@ -77,6 +78,12 @@ pub fn collect(why: Why) {
     while !collected {
         finish_sweep();
         collected = with_collector(|c| c.collect(why));
+    }
+    // As in Go, where a cycle empties the caches: a span without objects goes back now, not when this thread
+    // next allocates.
+    if let Some(cache) = thread::cache() {
+        // SAFETY: the calling thread's cache.
+        unsafe { HEAP.return_stale_spans(cache) };
     }
     finish_sweep();
 }

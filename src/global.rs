@@ -2,6 +2,7 @@
 
 use crate::{slow, thread};
 use goheap_allocator::SizeClass;
+use goheap_allocator::tiny::is_tiny;
 use std::alloc::{GlobalAlloc, Layout};
 
 /// The process's one heap. All values of this type are handles to it.
@@ -25,8 +26,14 @@ impl GoHeap {
 unsafe impl GlobalAlloc for GoHeap {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let Some(class) = SizeClass::fitting(layout.size(), layout.align()) else {
-            return slow::alloc_large(layout.size(), layout.align(), false);
+        let (size, align) = (layout.size(), layout.align());
+        let class = match SizeClass::common(size, align) {
+            Some(class) => class,
+            None if is_tiny(size, align) => return alloc_tiny(size, align),
+            None => match SizeClass::fitting(size, align) {
+                Some(class) => class,
+                None => return slow::alloc_large(size, align, false),
+            },
         };
         // SAFETY: the calling thread's cache.
         match unsafe { thread::at_hand().alloc(class) } {
@@ -46,6 +53,9 @@ unsafe impl GlobalAlloc for GoHeap {
 
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        if is_tiny(layout.size(), layout.align()) {
+            return alloc_tiny(layout.size(), layout.align());
+        }
         match SizeClass::fitting(layout.size(), layout.align()) {
             Some(class) => {
                 // SAFETY: the calling thread's cache; the class was chosen for this size.
@@ -60,14 +70,28 @@ unsafe impl GlobalAlloc for GoHeap {
 
     #[inline]
     unsafe fn realloc(&self, at: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        let (old, new) = (
-            SizeClass::fitting(layout.size(), layout.align()),
-            SizeClass::fitting(new_size, layout.align()),
-        );
-        if old.is_some() && old == new {
+        let stays = if is_tiny(layout.size(), layout.align()) {
+            // Behind it another object may start.
+            new_size <= layout.size()
+        } else {
+            let old = SizeClass::fitting(layout.size(), layout.align());
+            old.is_some() && old == SizeClass::fitting(new_size, layout.align())
+        };
+        if stays {
             return at;
         }
         // SAFETY: the caller's contract is passed on.
         unsafe { slow::realloc(at, layout, new_size) }
+    }
+}
+
+/// A part of the block that the calling thread's tiny objects share. Zeroed, as in Go: the block is when it
+/// is taken, and no part of it is used twice.
+#[inline(always)]
+fn alloc_tiny(size: usize, align: usize) -> *mut u8 {
+    // SAFETY: the calling thread's cache; the object is tiny.
+    match unsafe { thread::at_hand().alloc_tiny(size, align) } {
+        Some(at) => at.as_ptr(),
+        None => slow::alloc_tiny(size, align),
     }
 }

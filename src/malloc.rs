@@ -2,7 +2,8 @@
 //! makes `malloc` and its kin of these; NULL, errno and bad arguments are its business.
 //!
 //! Blocks lie at multiples of 16, as C's `max_align_t` asks for. So Go's classes of 8 and
-//! 24 bytes serve none of them, and no two blocks share a slot. What a block's size is its span
+//! 24 bytes serve none of them, and no two blocks share a slot: [tiny ones](goheap_allocator::tiny) would
+//! have to lie closer. What a block's size is its span
 //! knows, found by the address. Nothing here changes errno.
 
 use crate::runtime::HEAP;

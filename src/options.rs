@@ -54,6 +54,8 @@ pub struct Options {
     pub scavenge_percent: f64,
     /// Nanoseconds.
     pub forced_period_ns: u64,
+    /// Objects under 16 bytes share blocks.
+    pub tiny: bool,
     /// Frees take effect when a death log is flushed, not at a cycle.
     pub eager: bool,
     /// Whether the process shows its counters.
@@ -76,7 +78,7 @@ pub const KNOBS: &[Knob] = &[
         name: "GOHEAP_POLICY",
         takes: "go1.1 to go1.27",
         default: "go1.27",
-        does: "Which version of Go decides when a cycle runs, and what goes back to the system, when and how. Presets the least heap and madvdontneed.",
+        does: "Which version of Go decides when a cycle runs, and what goes back to the system, when and how. Presets the least heap, GOHEAP_TINY and madvdontneed.",
         go: "",
         variable: c"GOHEAP_POLICY",
         set: |o, v| {
@@ -85,6 +87,7 @@ pub const KNOBS: &[Knob] = &[
             };
             o.go = minor;
             o.least_heap = Rules::least_heap(minor);
+            o.tiny = Rules::tiny(minor);
             o.madv_free = Policy::go(minor).lazily;
             true
         },
@@ -243,6 +246,15 @@ pub const KNOBS: &[Knob] = &[
         },
     },
     Knob {
+        name: "GOHEAP_TINY",
+        takes: "0 or 1",
+        default: "1",
+        does: "1 has objects under 16 bytes share blocks of 16, which go when all in them are dead. 0 gives each a slot of its own.",
+        go: "mallocgcTiny (malloc.go)",
+        variable: c"GOHEAP_TINY",
+        set: |o, v| set(&mut o.tiny, flag(v)),
+    },
+    Knob {
         name: "GOHEAP_PUBLISH",
         takes: "0 or 1",
         default: "1",
@@ -292,7 +304,7 @@ pub const KNOBS: &[Knob] = &[
         name: "GOHEAP_POISON",
         takes: "0 or 1",
         default: "0",
-        does: "1 looks at each free as it is made, its layout included, and fills what was freed, large objects whole; a cycle that finds it changed names it and ends the process. Nothing is filled under GOHEAP_RECLAIM=eager.",
+        does: "1 looks at each free as it is made, its layout included, and fills what was freed, large objects whole; a cycle that finds it changed names it and ends the process. No objects share a block then. Nothing is filled under GOHEAP_RECLAIM=eager.",
         go: "GODEBUG=clobberfree=1",
         variable: c"GOHEAP_POISON",
         set: |o, v| set(&mut o.poison, flag(v)),
@@ -353,6 +365,7 @@ impl Options {
         retain_percent: 10,
         scavenge_percent: 1.0,
         forced_period_ns: 120_000_000_000,
+        tiny: true,
         eager: false,
         publish: true,
         http: None,

@@ -63,6 +63,8 @@ pub struct Runtime {
     pub retain_percent: AtomicU64,
     /// Nanoseconds without a cycle before one is forced.
     pub forced_period_ns: AtomicU64,
+    /// Whether tiny objects share blocks.
+    pub tiny: AtomicBool,
     /// `GODEBUG=scavtrace=1`.
     pub scavtrace: AtomicBool,
     /// Go 1.`go` is whose scavenger this is.
@@ -95,6 +97,7 @@ impl Runtime {
             physical_page: AtomicU64::new(4096),
             retain_percent: AtomicU64::new(10),
             forced_period_ns: AtomicU64::new(120_000_000_000),
+            tiny: AtomicBool::new(true),
             scavtrace: AtomicBool::new(false),
             go: AtomicU8::new(NEWEST),
         }
@@ -139,6 +142,8 @@ impl Runtime {
             .store(clock::real(options.forced_period_ns), Relaxed);
         self.go.store(options.go, Relaxed);
         let policy = self.policy();
+        // What is watched lies apart, as in Go under its race detector.
+        self.tiny.store(options.tiny && !options.poison, Relaxed);
         self.scavtrace.store(options.scavtrace, Relaxed);
         HEAP.set_eager(options.eager);
         HEAP.set_sample_rate(options.profile_rate, self.started_ns.load(Relaxed));

@@ -11,6 +11,7 @@ use crate::{background, cycle, profile, thread};
 use core::ptr::null_mut;
 use core::sync::atomic::Ordering::Relaxed;
 use goheap_allocator::heap::{Refill, Slot};
+use goheap_allocator::tiny::{self, is_tiny};
 use goheap_allocator::{Cache, OsError, PAGE, SizeClass, os, pages_for};
 use goheap_scavenger::{AllocationInputs, Growth};
 use std::alloc::Layout;
@@ -60,6 +61,43 @@ unsafe fn alloc_in(cache: &Cache, class: SizeClass) -> Option<Slot> {
         after_taking(cost, class.pages() * PAGE);
         slot
     }
+}
+
+/// Allocates a tiny object for which the thread's shared block has no room, in a new block (Go: the end
+/// of `mallocgcTiny`). Zeroed.
+#[inline(never)]
+pub fn alloc_tiny(bytes: usize, align: usize) -> *mut u8 {
+    let Some(access) = thread::access() else {
+        return null_mut();
+    };
+    let cache = access.cache();
+    let shares = RUNTIME.tiny.load(Relaxed);
+    let class = if shares {
+        tiny::CLASS
+    } else {
+        SizeClass::of(bytes)
+    };
+    // SAFETY: `access` stands for the right to use this cache; a thread that shares one comes here for each
+    // object. The block is the caller's alone yet, and whole.
+    let slot = unsafe {
+        if let Some(at) = cache.alloc_tiny(bytes, align) {
+            return at.as_ptr();
+        }
+        let slot = alloc_in(cache, class);
+        if let Some(Slot { at, .. }) = slot {
+            if cache.is_dirty(class) {
+                at.write_bytes(0, class.bytes());
+            }
+            if shares {
+                HEAP.share(cache, at, bytes);
+            }
+        }
+        slot
+    };
+    drop(access);
+    background::start_wanted();
+    // A sample stands for the block, as in Go.
+    finish(slot, if shares { class.bytes() } else { bytes })
 }
 
 /// Runs `take`, and once more after a collection if the OS refuses.
@@ -129,12 +167,18 @@ pub fn alloc_zeroed(class: SizeClass, bytes: usize) -> *mut u8 {
 /// As `GlobalAlloc::realloc`.
 #[cold]
 pub unsafe fn realloc(at: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-    let small = SizeClass::fitting(new_size, layout.align()).is_some();
-    if !small && pages_for(layout.size()) == pages_for(new_size) {
+    let fitting = |size| SizeClass::fitting(size, layout.align());
+    if fitting(new_size).is_none() && pages_for(layout.size()) == pages_for(new_size) {
+        return at;
+    }
+    if is_tiny(layout.size(), layout.align())
+        && !RUNTIME.tiny.load(Relaxed)
+        && fitting(layout.size()) == fitting(new_size)
+    {
         return at;
     }
     let mut room = 0;
-    if new_size > layout.size() && SizeClass::fitting(layout.size(), layout.align()).is_none() {
+    if new_size > layout.size() && fitting(layout.size()).is_none() {
         // SAFETY: the caller's contract.
         room = match unsafe { make_room(at, new_size) } {
             Ok(()) => return at,

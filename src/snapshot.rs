@@ -108,8 +108,9 @@ fn read<T>(of_collector: impl FnOnce(&Collector) -> T) -> (MemStats, Totals, T) 
     let t = HEAP.totals();
     let shown = of_collector(&collector);
     drop(collector);
-    let mallocs: u64 = t.classes.iter().map(|c| c.mallocs).sum();
-    let frees: u64 = t.classes.iter().map(|c| c.frees).sum();
+    // What has a part of a block counts as handed out and freed, as in Go.
+    let mallocs = t.tiny + t.classes.iter().map(|c| c.mallocs).sum::<u64>();
+    let frees = t.tiny + t.classes.iter().map(|c| c.frees).sum::<u64>();
     let heap_alloc = t.total_alloc.saturating_sub(t.total_free);
     let mut s = MemStats::zeroed();
     s.alloc = heap_alloc;

@@ -238,6 +238,64 @@ fn a_page_inside_a_large_object() {
     );
 }
 
+/// Two objects in one block.
+fn neighbours() -> (Address, Address) {
+    loop {
+        let (one, other) = (Address::of_new(8), Address::of_new(8));
+        if other.0 == one.0 + 8 {
+            return (one, other);
+        }
+    }
+}
+
+#[test]
+fn a_double_free_of_an_object_whose_block_others_share() {
+    let misuse = || {
+        let (_, freed) = neighbours();
+        freed.free(8);
+        freed.free(8);
+        freed
+    };
+    expect_death(
+        a_double_free_of_an_object_whose_block_others_share,
+        misuse,
+        &["double free", "tiny", "8 bytes into", "size class 2"],
+    );
+}
+
+#[test]
+fn a_double_free_of_an_object_whose_block_is_dead() {
+    let misuse = || {
+        // Keeps the span.
+        Address::of_new(16);
+        let (one, freed) = neighbours();
+        one.free(8);
+        freed.free(8);
+        goheap::gc();
+        freed.free(8);
+        freed
+    };
+    expect_death(
+        a_double_free_of_an_object_whose_block_is_dead,
+        misuse,
+        &["double free", "tiny"],
+    );
+}
+
+#[test]
+fn an_address_inside_a_tiny_object() {
+    let misuse = || {
+        let (one, _) = neighbours();
+        one.plus(3).free(8);
+        one.plus(3)
+    };
+    expect_death(
+        an_address_inside_a_tiny_object,
+        misuse,
+        &["invalid free", "3 bytes into", "tiny"],
+    );
+}
+
 #[test]
 fn an_address_on_the_stack() {
     let misuse = || {

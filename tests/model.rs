@@ -100,6 +100,8 @@ fn number(variable: &str) -> Option<u64> {
 fn sizes() -> impl Strategy<Value = usize> {
     prop_oneof![
         50 => 1..=512_usize,
+        // Those that share blocks.
+        20 => 1..=16_usize,
         25 => 1..=(33_usize << 10),
         // About the last size class, about a chunk.
         10 => (32_usize << 10) - 8..=(32 << 10) + 8,

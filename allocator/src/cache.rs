@@ -19,6 +19,7 @@ use crate::prefetch;
 use crate::sample::{Distance, Random, Rate};
 use crate::size_class::{CLASSES, SizeClass};
 use crate::span::{Span, Tag};
+use crate::tiny::Tiny;
 use core::cell::{Cell, UnsafeCell};
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -89,6 +90,8 @@ pub struct Cache {
     bytes: [usize; CLASSES],
     /// Entries that the log has room for; it is filled from its end.
     pub(crate) room: AtomicUsize,
+    /// The block that tiny objects share.
+    pub(crate) tiny: Tiny,
     pub(crate) held: [Held; CLASSES],
     pub(crate) pages: UnsafeCell<PageCache>,
     pub(crate) random: Random,
@@ -112,6 +115,7 @@ impl Cache {
             base: [const { AtomicUsize::new(0) }; CLASSES],
             bytes: core::array::from_fn(|i| SizeClass::from_index(i).bytes()),
             room: AtomicUsize::new(room),
+            tiny: Tiny::new(),
             held: core::array::from_fn(|i| Held {
                 span: AtomicPtr::new(null_mut()),
                 word: Cell::new(0),
@@ -167,6 +171,21 @@ impl Cache {
         prefetch::for_write_4_times(at, bytes);
         // SAFETY: no slot lies at address zero.
         Some(unsafe { NonNull::new_unchecked(core::ptr::with_exposed_provenance_mut(at)) })
+    }
+
+    /// Takes a part of the block that tiny objects share, zeroed; `None` if it has no room for it.
+    ///
+    /// # Safety
+    /// As for [`Cache::alloc`]; the object [is tiny](crate::tiny::is_tiny).
+    #[inline(always)]
+    pub unsafe fn alloc_tiny(&self, bytes: usize, align: usize) -> Option<NonNull<u8>> {
+        // SAFETY: the caller's contract; no block lies at address zero.
+        unsafe {
+            let at = self.tiny.take(bytes, align)?;
+            Some(NonNull::new_unchecked(
+                core::ptr::with_exposed_provenance_mut(at),
+            ))
+        }
     }
 
     /// [Takes](Cache::alloc) a slot and zeroes the first `bytes` of it, unless it was never used.

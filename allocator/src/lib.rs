@@ -20,6 +20,7 @@
 //! | [`arena`] | address ↔ page number, page number → span |
 //! | [`span`] | a run of pages with objects of one class, its allocation words and death bytes |
 //! | [`central`] | the spans of one class, by fullness and by whether this epoch's sweep has seen them |
+//! | [`tiny`] | objects under 16 bytes, which share a slot |
 //! | [`sample`] | which objects the heap profile samples, and what is kept of them |
 //! | [`cache`] | a thread's free slots and its death log |
 //! | [`heap`] | all of it put together: refill, large objects, flush, close an epoch, sweep |
@@ -38,6 +39,7 @@ mod prefetch;
 pub mod sample;
 pub mod size_class;
 pub mod span;
+pub mod tiny;
 
 pub use cache::{Cache, LOG_CAPACITY};
 pub use heap::Heap;

@@ -6,6 +6,7 @@
 //! 1 KiB, steps of 128 above.
 
 use crate::PAGE;
+use crate::tiny::BLOCK;
 
 /// How many classes there are, class 0 included.
 pub const CLASSES: usize = 68;
@@ -77,6 +78,15 @@ impl SizeClass {
     #[inline(always)]
     fn coarse(bytes: usize) -> SizeClass {
         SizeClass(BY_128[(bytes - 1) / 128 - (FINE / 128 - 1)])
+    }
+
+    /// The smallest class that holds `bytes` at a multiple of `align`, for what most objects are: neither tiny
+    /// nor of more than [`FINE`] bytes nor aligned to more than 8. One comparison and one look-up.
+    #[inline(always)]
+    pub fn common(bytes: usize, align: usize) -> Option<SizeClass> {
+        let beyond_tiny = bytes.wrapping_sub(BLOCK);
+        (beyond_tiny <= FINE - BLOCK && align <= 8)
+            .then(|| SizeClass(BY_8[(beyond_tiny + BLOCK).div_ceil(8)]))
     }
 
     /// The smallest class that holds `bytes` at a multiple of `align`, a power of two.

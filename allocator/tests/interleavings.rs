@@ -9,7 +9,7 @@
 //! effect in another order than they ran.
 
 use loom::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use loom::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use loom::sync::atomic::{AtomicU8, AtomicU16, AtomicU64, AtomicUsize, Ordering};
 use loom::sync::{Arc, Mutex};
 use loom::thread;
 use std::panic::catch_unwind;
@@ -30,6 +30,7 @@ enum Broken {
     DeathsTakenOutsideLock,
     ReturnMarksAfterwards,
     SnapshotReadsBeforeLock,
+    ClearsInTwoSteps,
 }
 
 use Broken::*;
@@ -314,4 +315,36 @@ fn a_snapshot_never_has_more_freed_than_allocated() {
     };
     let flaws = [LengthIsRelaxed, DrainIsRelaxed, SnapshotReadsBeforeLock];
     holds_only_whole(model, &flaws);
+}
+
+/// Two objects share a block. Two threads write their deaths down, `Span::bury_shared`, while the one that
+/// filled the block leaves it, `Heap::leave_shared`: at the offset of the third bit none ever started.
+#[test]
+fn of_those_who_clear_a_shared_blocks_mask_one_sees_it_die() {
+    let model = |broken| {
+        let mask = Arc::new(AtomicU16::new(0b111));
+        let clear = move |mask: &AtomicU16, bits: u16| {
+            let before = match broken {
+                ClearsInTwoSteps => {
+                    let before = mask.load(Relaxed);
+                    mask.store(before & !bits, Relaxed);
+                    before
+                }
+                _ => mask.fetch_and(!bits, Relaxed),
+            };
+            usize::from(before & !bits == 0)
+        };
+        let deaths = [0b001, 0b010].map(|bit| {
+            let mask = Arc::clone(&mask);
+            thread::spawn(move || clear(&mask, bit))
+        });
+        let left = clear(&mask, 0b100);
+        let seen = deaths.map(|death| death.join().expect("the thread ends"));
+        assert_eq!(
+            left + seen.iter().sum::<usize>(),
+            1,
+            "nobody saw it, or two did"
+        );
+    };
+    holds_only_whole(model, &[ClearsInTwoSteps]);
 }

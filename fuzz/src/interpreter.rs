@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
+use goheap_allocator::tiny::is_tiny;
+
 use crate::forked;
 use crate::model::{Extents, Object};
 use crate::turns::Turns;
@@ -139,7 +141,8 @@ impl<H: Heap> Shared<'_, H> {
             return Ok(None);
         }
         let object = self.take_over(pointer, layout)?;
-        self.live_objects.fetch_add(1, Ordering::Relaxed);
+        self.live_objects
+            .fetch_add(objects_for(layout), Ordering::Relaxed);
         if zeroed {
             object.check_zeroed()?;
         }
@@ -172,7 +175,8 @@ impl<H: Heap> Shared<'_, H> {
         self.extents.remove(object.range());
         self.live_bytes
             .fetch_sub(object.layout.size(), Ordering::Relaxed);
-        self.live_objects.fetch_sub(1, Ordering::Relaxed);
+        self.live_objects
+            .fetch_sub(objects_for(object.layout), Ordering::Relaxed);
         // SAFETY: allocated by this heap with this layout, and given up here.
         unsafe { self.heap.dealloc(object.pointer, object.layout) };
         Ok(())
@@ -201,6 +205,10 @@ impl<H: Heap> Shared<'_, H> {
         let kept = Object { pointer, ..object };
         kept.check(size.min(old.size()))?;
         moved.fill();
+        self.live_objects
+            .fetch_add(objects_for(resized), Ordering::Relaxed);
+        self.live_objects
+            .fetch_sub(objects_for(layout), Ordering::Relaxed);
         self.live_bytes
             .fetch_sub(old.size().saturating_sub(size), Ordering::Relaxed);
         Ok(moved)
@@ -224,6 +232,11 @@ impl<H: Heap> Shared<'_, H> {
         }
         Ok(())
     }
+}
+
+/// How many of a heap's objects one of this layout is at least: tiny ones share theirs.
+fn objects_for(layout: Layout) -> usize {
+    usize::from(!is_tiny(layout.size(), layout.align()))
 }
 
 struct Worker<'a, H> {

@@ -94,6 +94,11 @@ impl Rules {
         if minor < 5 { 0 } else { 4 << 20 }
     }
 
+    /// Whether objects under 16 bytes without pointers share blocks in Go 1.`minor` (`mallocgc`, malloc.goc at first).
+    pub const fn tiny(minor: u8) -> bool {
+        minor >= 2
+    }
+
     /// Whether the program runs while a cycle marks.
     pub const fn concurrent(&self) -> bool {
         !matches!(self.trigger, TriggerRule::AtGoal)

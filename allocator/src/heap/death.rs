@@ -73,8 +73,12 @@ impl<O: Os> Heap<O> {
         let bytes = self.deal_with(&entry, &mut drained);
         // No sweep frees what died now before it has waited for this lock.
         if self.poisons() {
+            // A block that tiny objects share dies as a whole.
+            let slot = self
+                .span_at(address)
+                .map_or(address, |s| s.slot_start(address));
             // SAFETY: the object's own memory, and nobody's now.
-            unsafe { poison::fill(address, bytes as usize) };
+            unsafe { poison::fill(slot, bytes as usize) };
         }
     }
 
@@ -91,16 +95,16 @@ impl<O: Os> Heap<O> {
             self.free_at_once(entries);
             return 0;
         }
-        let bytes = self.bury(entries, drained.tag);
-        drained.deaths.bytes += bytes;
-        drained.deaths.objects += entries.len() as u64;
-        bytes
+        let deaths = self.bury(entries, drained.tag);
+        drained.deaths.bytes += deaths.bytes;
+        drained.deaths.objects += deaths.objects;
+        deaths.bytes
     }
 
-    /// Writes deaths into their spans; returns their bytes. In a large heap, what they will touch is
+    /// Writes deaths into their spans; returns what died. In a large heap, what they will touch is
     /// asked for a group at a time: the spans' headers two groups ahead, and one ahead, where these
     /// say, the death bytes.
-    fn bury(&self, entries: &[AtomicUsize], tag: Tag) -> u64 {
+    fn bury(&self, entries: &[AtomicUsize], tag: Tag) -> Deaths {
         if self.pages.bytes.in_use.get() <= NEAR {
             return self.bury_group(entries, tag);
         }
@@ -108,13 +112,15 @@ impl<O: Os> Heap<O> {
         let headers = groups().chain([None, None]);
         let deaths = [None].into_iter().chain(groups()).chain([None]);
         let graves = [None, None].into_iter().chain(groups());
-        let mut bytes = 0;
+        let mut all = Deaths::NONE;
         for ((header, death), grave) in headers.zip(deaths).zip(graves) {
             self.prefetch_headers(header.unwrap_or_default());
             self.prefetch_deaths(death.unwrap_or_default());
-            bytes += self.bury_group(grave.unwrap_or_default(), tag);
+            let deaths = self.bury_group(grave.unwrap_or_default(), tag);
+            all.bytes += deaths.bytes;
+            all.objects += deaths.objects;
         }
-        bytes
+        all
     }
 
     fn prefetch_headers(&self, group: &[AtomicUsize]) {
@@ -136,9 +142,9 @@ impl<O: Os> Heap<O> {
     }
 
     /// Deaths that follow each other in one page, most do, share a look-up.
-    fn bury_group(&self, group: &[AtomicUsize], tag: Tag) -> u64 {
+    fn bury_group(&self, group: &[AtomicUsize], tag: Tag) -> Deaths {
         let view = self.arena.view();
-        let mut bytes = 0;
+        let (mut bytes, mut spared) = (0, 0);
         let mut plot = Plot::NOWHERE;
         let mut last = usize::MAX;
         for entry in group {
@@ -152,12 +158,16 @@ impl<O: Os> Heap<O> {
             }
             last = address;
             // SAFETY: the address is in the page that the span was found by.
-            if !unsafe { plot.bury(address, tag) } {
-                bury_rarity(plot.span(), address, tag);
+            if !unsafe { plot.bury(address, tag) } && !bury_rarity(plot.span(), address, tag) {
+                spared += 1;
+                continue;
             }
             bytes += plot.span().slot_bytes() as u64;
         }
-        bytes
+        Deaths {
+            bytes,
+            objects: (group.len() - spared) as u64,
+        }
     }
 
     #[cold]
@@ -192,11 +202,13 @@ impl<O: Os> Heap<O> {
     }
 }
 
-/// Buries what a [`Plot`](crate::span::Plot) would not: a large object, if nothing is wrong.
+/// Buries what a [`Plot`](crate::span::Plot) would not: a large object or a tiny one, if nothing is wrong.
+/// Whether its slot died.
 #[cold]
 #[inline(never)]
-fn bury_rarity(span: &Span, address: usize, tag: Tag) {
-    if let Err(misuse) = span.bury_large(address, tag) {
-        report_and_abort(address, misuse)
+fn bury_rarity(span: &Span, address: usize, tag: Tag) -> bool {
+    match span.bury_rarity(address, tag) {
+        Ok(died) => died,
+        Err(misuse) => report_and_abort(address, misuse),
     }
 }

@@ -12,7 +12,7 @@ use crate::meta::Kind;
 use crate::os::Os;
 use crate::page_heap::{PADDING, STACK_PAGES};
 use crate::size_class::CLASSES;
-use crate::span::{Span, State};
+use crate::span::{SHARED, Span, State};
 use crate::{CHUNK, CHUNK_PAGES, PAGE};
 use core::sync::atomic::Ordering::{Acquire, Relaxed};
 
@@ -149,7 +149,7 @@ impl<O: Os> Heap<O> {
             let part = upto.saturating_sub(seen) as u64;
             seen = upto;
             let taken = span.words()[slot / 64].load(Relaxed) >> (slot % 64) & 1 != 0;
-            let dead = span.death(slot).load(Relaxed) != 0;
+            let dead = !matches!(span.death(slot).load(Relaxed), 0 | SHARED);
             let waits = |bin: Bin| {
                 let n = start.wrapping_sub(bin.base) / size;
                 n < 64 && bin.free >> n & 1 != 0
@@ -181,13 +181,17 @@ impl<O: Os> Heap<O> {
         found
     }
 
-    /// What logs hold was counted as live.
+    /// What logs hold was counted as live. A block that tiny objects share counts as live for as long as one
+    /// of them does, and here, if that one is in a log.
     fn add_logged(&self, held: &mut Holdings) {
         self.for_each_cache(|cache| {
             let drained = cache.drained.lock();
             for entry in cache.logged(drained.upto) {
-                let slot = self.slot_of(entry.load(Relaxed));
-                let bytes = slot.map_or(0, |(_, bytes)| bytes as u64).min(held.live);
+                let address = entry.load(Relaxed);
+                // SAFETY: an entry of the table is a header, which lives for ever, or null.
+                let span = unsafe { self.arena.span_of(address).as_ref() };
+                let alone = span.filter(|s| s.shared_slot(address).is_none());
+                let bytes = alone.map_or(0, |s| s.slot_bytes() as u64).min(held.live);
                 held.live -= bytes;
                 held.cached += bytes;
             }

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `refill.rs` | slots and spans for a thread's cache, large objects |
 //! | `growth.rs` | a large object takes the pages behind it |
+//! | `shared.rs` | blocks that tiny objects share |
 //! | `death.rs` | logs are flushed: deaths are written into spans; an epoch closes |
 //! | `sampled.rs` | objects sampled for the heap profile |
 //! | `sweep.rs` | condemned slots become free, empty spans go back to the page heap |
@@ -23,6 +24,7 @@ mod randomize;
 mod refill;
 mod report;
 mod sampled;
+mod shared;
 mod sweep;
 mod threads;
 mod totals;

@@ -253,11 +253,14 @@ impl<O: Os> Heap<O> {
         }
     }
 
-    /// Returns every span the cache holds, so that others may use what is left in them.
+    /// Returns every span the cache holds, so that others may use what is left in them. Its shared block is
+    /// filled no longer.
     ///
     /// # Safety
     /// The calling thread owns `cache`.
     pub unsafe fn return_spans(&self, cache: &Cache) {
+        // SAFETY: the caller's contract.
+        unsafe { self.leave_shared(cache) };
         for class in SizeClass::all().skip(1) {
             if !cache.held[class.index()].span.load(Relaxed).is_null() {
                 self.put_back(&mut self.central.class(class).lock(), cache, class);

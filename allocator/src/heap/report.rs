@@ -3,6 +3,7 @@
 use crate::os::{Line, stderr_line};
 use crate::size_class::SizeClass;
 use crate::span::Misuse;
+use crate::tiny::{self, BLOCK};
 use core::fmt::{self, Write};
 
 /// Says what is wrong with an address, and ends the process: the heap can no longer tell what is whose.
@@ -54,6 +55,13 @@ fn describe(line: &mut Line, address: usize, misuse: Misuse) -> fmt::Result {
             "invalid free of {address:#x}: an interior address, {} bytes into {} at {start:#x}",
             address - start,
             Object(bytes, class)
+        ),
+        Misuse::Shared { block } => write!(
+            line,
+            "invalid free of {address:#x}: no object is allocated {} bytes into the block of {BLOCK} bytes, size \
+             class {}, at {block:#x} that tiny objects share (a double free, or an address made up)",
+            address - block,
+            tiny::CLASS.index()
         ),
         Misuse::Foreign => write!(
             line,

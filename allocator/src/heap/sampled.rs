@@ -8,7 +8,7 @@ use crate::central::Lists;
 use crate::os::Os;
 use crate::sample::{Counts, Rate, Record, Table};
 use crate::size_class::SizeClass;
-use crate::span::{Span, State};
+use crate::span::{SHARED, Span, State};
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -133,11 +133,12 @@ impl<O: Os> Heap<O> {
         }
     }
 
-    /// Forgets the record of an object that was freed at once, if it has one.
+    /// Forgets the record of the slot at `address`, which was freed at once, if it has one.
     #[cold]
     #[inline(never)]
     pub(super) fn forget_freed(&self, lists: &Lists, span: &Span, address: usize) {
-        self.forget(span, lists.epoch, true, |at| at == address);
+        let slot = span.slot_of(address);
+        self.forget(span, lists.epoch, true, |at| span.slot_of(at) == slot);
     }
 
     /// Takes records off `span`; callers hold its class's lock.
@@ -204,7 +205,8 @@ impl<O: Os> Heap<O> {
             let Some(span) = (unsafe { self.arena.span_of(record.address).as_ref() }) else {
                 return;
             };
-            if span.death(span.slot_of(record.address)).load(Relaxed) != 0 {
+            let death = span.death(span.slot_of(record.address)).load(Relaxed);
+            if !matches!(death, 0 | SHARED) {
                 return;
             }
             let live = self.live_in(span).max(1);

@@ -270,21 +270,22 @@ impl<O: Os> Heap<O> {
             // SAFETY: the span was found by the address.
             match unsafe { span.free_now(address) } {
                 Err(m) => super::report_and_abort(address, m),
-                Ok(bytes) => {
+                Ok(true) => {
                     if !span.records.load(Relaxed).is_null() {
                         self.forget_freed(&lists, span, address);
                     }
-                    self.freed_at_once(&mut lists, span, bytes);
+                    self.freed_at_once(&mut lists, span);
                 }
+                Ok(false) => {}
             }
         }
     }
 
-    fn freed_at_once(&self, lists: &mut Lists, span: &'static Span, bytes: usize) {
+    fn freed_at_once(&self, lists: &mut Lists, span: &'static Span) {
         self.count_freed(span, 1);
         // A cached span counts whole until it is put back, and then what is free in it does not.
         if span.state() != State::Cached {
-            self.live.sub(bytes);
+            self.live.sub(span.slot_bytes());
             let taken = span.taken();
             lists.unlink(span);
             if lists.is_unswept(span) {

@@ -57,6 +57,8 @@ impl<O: Os> Heap<O> {
         let own = unsafe { &*cache };
         // SAFETY: the caller's contract.
         unsafe {
+            // First, for it may log a death.
+            self.leave_shared(own);
             self.flush(own);
             self.return_spans(own);
             self.pages.flush(&mut *own.pages.get());

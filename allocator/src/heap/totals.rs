@@ -21,6 +21,8 @@ pub struct ClassTotal {
 pub struct Totals {
     /// By class; class 0 counts large objects.
     pub classes: [ClassTotal; CLASSES],
+    /// Objects that were given a part of a shared block, beside those by class (Go: `tinyAllocs`).
+    pub tiny: u64,
     /// Bytes handed out since the start, by slot size.
     pub total_alloc: u64,
     /// Bytes freed by sweeps since the start.
@@ -87,6 +89,7 @@ impl<O: Os> Heap<O> {
     pub fn totals(&self) -> Totals {
         let mut t = Totals {
             classes: [ClassTotal::default(); CLASSES],
+            tiny: 0,
             total_alloc: 0,
             total_free: 0,
             in_use: 0,
@@ -114,6 +117,7 @@ impl<O: Os> Heap<O> {
         t.classes[0].mallocs = self.large.objects.get();
         t.total_alloc = self.large.bytes.get();
         self.for_each_cache(|cache| {
+            t.tiny += cache.tiny.shared.load(Relaxed);
             for class in SizeClass::all().skip(1) {
                 t.classes[class.index()].mallocs += cache.allocated(class);
             }

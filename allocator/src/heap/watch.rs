@@ -13,6 +13,7 @@ use super::report::report_and_abort;
 use crate::os::Os;
 use crate::size_class::SizeClass;
 use crate::span::{Misuse, Span, Tag};
+use crate::tiny;
 use core::alloc::Layout;
 use core::sync::atomic::AtomicBool;
 use core::sync::atomic::Ordering::Relaxed;
@@ -68,7 +69,9 @@ impl<O: Os> Heap<O> {
         };
         let (size, align) = (layout.size(), layout.align());
         let right = match SizeClass::fitting(size, align) {
-            Some(fitting) => fitting == class,
+            Some(fitting) => {
+                fitting == class || (tiny::is_tiny(size, align) && class == tiny::CLASS)
+            }
             // A large one that grew has more room than was asked for.
             None => class == SizeClass::LARGE && size <= bytes,
         };

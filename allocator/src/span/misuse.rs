@@ -16,6 +16,11 @@ pub enum Misuse {
         /// The slot's class.
         class: SizeClass,
     },
+    /// No object that lives starts there in a block that tiny objects share, or shared.
+    Shared {
+        /// Where the block starts.
+        block: usize,
+    },
     /// The slot is not allocated: never was, or was swept since it was freed.
     NotAllocated {
         /// Bytes of the slot.

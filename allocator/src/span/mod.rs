@@ -4,7 +4,7 @@
 //! block of the heap's own memory, out of reach of an overflow from an object:
 //!
 //! ```text
-//! | header, 64 bytes | a byte a slot | a bit a slot, 64 a word |
+//! | header, 64 bytes | a byte a slot | a bit a slot, 64 a word | class 2: the way to its masks |
 //! ```
 //! - An **allocation word** has a bit set for each slot that is not to be had:
 //!   allocated, waiting in a cache, or beyond the last slot. A cache takes a
@@ -24,12 +24,15 @@ mod death_bytes;
 mod list;
 mod misuse;
 mod plot;
+mod rarity;
+mod shared;
 mod slot;
 
 pub use death_bytes::Tag;
 pub use list::SpanList;
 pub use misuse::Misuse;
 pub use plot::Plot;
+pub(crate) use shared::{MASKS, SHARED};
 
 use crate::PAGE;
 use crate::prefetch;
@@ -113,7 +116,7 @@ const fn words_offset(class: SizeClass) -> usize {
 impl Span {
     /// Bytes of the block for a span of `class`, header, words and death bytes.
     pub const fn block_bytes(class: SizeClass) -> usize {
-        words_offset(class) + class.slots().div_ceil(64) * 8
+        words_offset(class) + class.slots().div_ceil(64) * 8 + Self::shared_bytes(class)
     }
 
     /// A span of no pages.
@@ -287,6 +290,11 @@ impl Span {
         slot_at(address.wrapping_sub(self.base()), self.magic.load(Relaxed)).0
     }
 
+    /// Where the slot that holds `address` starts.
+    pub(crate) fn slot_start(&self, address: usize) -> usize {
+        self.base() + self.slot_of(address) * self.slot_bytes()
+    }
+
     /// Bits of the last word that stand for no slot.
     #[inline(always)]
     fn beyond(&self) -> usize {
@@ -366,40 +374,6 @@ impl Span {
         }
     }
 
-    /// Writes down that the object at `address` died in the epoch of `tag`, where
-    /// a [`Plot`] would not: it is a large object, or something is wrong.
-    ///
-    /// # Errors
-    /// What is wrong with the address. Nothing is written then.
-    #[cold]
-    pub fn bury_large(&self, address: usize, tag: Tag) -> Result<(), Misuse> {
-        let death = self.death(0);
-        let whole = self.class == SizeClass::LARGE && address == self.base();
-        if !whole || death.load(Relaxed) != 0 {
-            return Err(self.what_is_wrong(address));
-        }
-        death.store(tag.0, Relaxed);
-        Ok(())
-    }
-
-    fn what_is_wrong(&self, address: usize) -> Misuse {
-        let (class, bytes) = (self.class, self.slot_bytes());
-        let slot = self.slot_of(address).min(self.slots() - 1);
-        let start = self.base() + slot * bytes;
-        let taken = self.words()[slot / 64].load(Relaxed) >> (slot % 64) & 1 != 0;
-        if start != address {
-            Misuse::Interior {
-                start,
-                bytes,
-                class,
-            }
-        } else if taken {
-            Misuse::DoubleFree { bytes, class }
-        } else {
-            Misuse::NotAllocated { bytes, class }
-        }
-    }
-
     /// Whether anything died here in the epoch of `tag`.
     pub fn has_deaths(&self, tag: Tag) -> bool {
         self.seen[tag.index()].load(Relaxed) != 0
@@ -452,22 +426,24 @@ impl Span {
         }
     }
 
-    /// Frees one slot at once, without waiting for a cycle; callers hold the class's lock.
+    /// Frees an object at once, without waiting for a cycle; callers hold the class's lock. `false`: others
+    /// share its slot and live.
     ///
     /// # Errors
     /// What is wrong with the address.
     ///
     /// # Safety
     /// The address lies in this span's pages.
-    pub unsafe fn free_now(&self, address: usize) -> Result<usize, Misuse> {
+    pub unsafe fn free_now(&self, address: usize) -> Result<bool, Misuse> {
         // SAFETY: the caller's contract.
-        if !unsafe { self.plot(Tag::FIRST).bury(address, Tag::FIRST) } {
-            self.bury_large(address, Tag::FIRST)?;
+        let plain = unsafe { self.plot(Tag::FIRST).bury(address, Tag::FIRST) };
+        if !plain && !self.bury_rarity(address, Tag::FIRST)? {
+            return Ok(false);
         }
         let slot = self.slot_of(address);
         self.dirty.store(1, Relaxed);
         self.words()[slot / 64].fetch_and(!(1 << (slot % 64)), Release);
-        Ok(self.slot_bytes())
+        Ok(true)
     }
 }
 

@@ -29,7 +29,7 @@ impl Plot<'_> {
     }
 
     /// Writes down that the object at `address` died in the epoch of `tag`. `false`: it is a large
-    /// object, or something is wrong with the address, and nothing was written. The death byte is
+    /// object, or a tiny one, or something is wrong with the address, and nothing was written. The death byte is
     /// 0 only for a slot that is allocated or waits in a cache, so one look finds all that is wrong.
     ///
     /// # Safety

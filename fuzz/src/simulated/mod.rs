@@ -10,7 +10,7 @@ mod os;
 
 use crate::{Figures, Heap};
 use goheap_allocator::heap::Others;
-use goheap_allocator::{Cache, SizeClass};
+use goheap_allocator::{Cache, SizeClass, tiny};
 use os::SimulatedOs;
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::RefCell;
@@ -185,7 +185,23 @@ impl Simulated {
         })?
     }
 
+    /// A part of the block that this thread's tiny objects share.
+    fn part(&self, layout: Layout) -> Option<NonNull<u8>> {
+        let (bytes, align) = (layout.size(), layout.align());
+        // SAFETY: the calling thread's cache; the object is tiny.
+        let part = self.with_cache(|cache| unsafe { cache.alloc_tiny(bytes, align) })?;
+        part.or_else(|| {
+            let block = self.slot(tiny::CLASS, tiny::BLOCK, tiny::BLOCK)?;
+            // SAFETY: the same; the slot was just taken out of it.
+            self.with_cache(|cache| unsafe { self.0.heap.share(cache, block, bytes) })?;
+            Some(block)
+        })
+    }
+
     fn block(&self, layout: Layout, zero: usize) -> Option<NonNull<u8>> {
+        if tiny::is_tiny(layout.size(), layout.align()) {
+            return self.part(layout);
+        }
         match SizeClass::fitting(layout.size(), layout.align()) {
             Some(class) => self.slot(class, layout.size(), zero),
             None => {

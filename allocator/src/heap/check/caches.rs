@@ -8,6 +8,7 @@ use crate::meta::Kind;
 use crate::os::Os;
 use crate::size_class::{CLASSES, SizeClass};
 use crate::span::{Span, State};
+use crate::tiny::Done;
 use core::sync::atomic::Ordering::Relaxed;
 
 impl<O: Os> Heap<O> {
@@ -52,6 +53,7 @@ impl<O: Os> Heap<O> {
                 }
             }
             if others == Others::Rest {
+                self.check_shared(cache, f);
                 // SAFETY: the owner rests.
                 let pages = unsafe { &*cache.pages.get() };
                 f.require(
@@ -81,6 +83,27 @@ impl<O: Os> Heap<O> {
         }
         let in_use = self.cache_count.load(Relaxed) as u64;
         f.equal("caches in use", in_use, caches - spare);
+    }
+
+    /// The block that the cache fills is one that tiny objects share, and has room for more.
+    fn check_shared(&self, cache: &Cache, f: &mut Findings) {
+        let Some(Done {
+            block,
+            starts,
+            mask,
+        }) = cache.tiny.block()
+        else {
+            return;
+        };
+        // SAFETY: an entry of the table is a header, which lives for ever, or null.
+        let span = unsafe { self.arena.span_of(block).as_ref() };
+        let mask = mask.load(Relaxed);
+        f.require(
+            span.is_some_and(|span| span.shared_slot(block).is_some()) && mask | starts == u16::MAX,
+            format_args!(
+                "cache {cache:p}: tiny objects are to share the block at {block:#x}, which is none, or has mask {mask:#x} and starts {starts:#x}"
+            ),
+        );
     }
 
     fn check_held(&self, cache: &Cache, class: SizeClass, span: &Span, f: &mut Findings) {
@@ -171,7 +194,7 @@ fn check_spare(cache: &Cache, f: &mut Findings) {
     // SAFETY: every lock is held.
     let upto = unsafe { cache.drained.held() }.upto;
     f.require(
-        slots.count() == 0 && cache.logged(upto).is_empty(),
+        slots.count() == 0 && cache.tiny.room() == 0 && cache.logged(upto).is_empty(),
         format_args!("cache {cache:p} is spare, but holds spans, slots or deaths"),
     );
     // SAFETY: a spare cache has no owner, and the registry's lock is held.

@@ -7,7 +7,7 @@ use crate::heap::sweep::SPAN;
 use crate::meta::Kind;
 use crate::os::Os;
 use crate::size_class::{CLASSES, SizeClass};
-use crate::span::{FREE, GROUP, Span, State, Tag};
+use crate::span::{FREE, GROUP, MASKS, SHARED, Span, State, Tag};
 use core::sync::atomic::Ordering::{Acquire, Relaxed};
 
 /// Sums over all spans.
@@ -57,6 +57,7 @@ impl<O: Os> Heap<O> {
                 tag,
                 others,
             };
+            let masks = |span: &Span| span.masks().map_or(0, |_| MASKS as u64);
             let (pages, mut left) = (sums.pages, 0);
             for (state, side, list) in lists.all() {
                 let mut before = core::ptr::null_mut();
@@ -91,6 +92,7 @@ impl<O: Os> Heap<O> {
                         ),
                     );
                     self.check_span(span, &sweep, &mut sums, f);
+                    block_bytes += masks(span);
                 }
                 f.require(
                     len == list.len(),
@@ -121,6 +123,7 @@ impl<O: Os> Heap<O> {
                         "span {span:p} is spare, but has the sampled object of record {records:p}"
                     ),
                 );
+                block_bytes += masks(span);
             }
             let known = (lists.len() + lists.spare.len()) as u64;
             f.equal("spans made of a class", lists.blocks, known);
@@ -192,6 +195,9 @@ impl<O: Os> Heap<O> {
     fn check_slots(&self, span: &Span, sweep: &Sweep, sums: &mut Spans, f: &mut Findings) -> usize {
         let in_motion = span.state() == State::Cached && sweep.others == Others::Run;
         let done = span.swept() == sweep.epoch && sweep.tag != sweep.condemned;
+        if !in_motion {
+            check_masks(span, sweep.others, f);
+        }
         let mut taken = 0;
         for (i, word) in span.words().iter().enumerate() {
             // Acquire: pairs with Release in `take_word`: what is taken here has its death byte clear.
@@ -212,7 +218,7 @@ impl<O: Os> Heap<O> {
                     continue;
                 }
                 taken += 1;
-                if death == 0 {
+                if matches!(death, 0 | SHARED) {
                     continue;
                 }
                 f.require(
@@ -304,5 +310,20 @@ fn check_records(span: &Span, sums: &mut Spans, f: &mut Findings) {
         left -= 1;
         sums.records += 1;
         at = record.next;
+    }
+}
+
+/// Holds masks against death bytes. A thread that leaves a block clears its mask first.
+fn check_masks(span: &Span, others: Others, f: &mut Findings) {
+    for slot in 0..span.slots() {
+        let shared = span.death(slot).load(Relaxed) == SHARED;
+        let mask = span.masks().map_or(0, |masks| masks[slot].load(Relaxed));
+        f.require(
+            shared == (mask != 0) || (shared && others == Others::Run),
+            format_args!(
+                "span {span:p}, slot {slot}: its mask is {mask:#x}, but it is {}a shared block",
+                if shared { "" } else { "not " }
+            ),
+        );
     }
 }
