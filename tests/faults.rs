@@ -203,3 +203,80 @@ fn threads_that_panic_give_back_what_they_held() {
     };
     child::run(threads_that_panic_give_back_what_they_held, |_| {}, body).expect_success();
 }
+
+/// Deeper and deeper, with an allocation in each frame: the stack may end in the middle of one.
+fn descend(depth: usize) -> usize {
+    let held = std::hint::black_box(vec![depth as u8; 1 + depth % 3000]);
+    if held.is_empty() {
+        return depth;
+    }
+    let below = descend(depth + 1);
+    below + usize::from(held[0])
+}
+
+/// What is promised: Rust's message and an end, not a hang, wherever the other threads are.
+#[test]
+fn a_stack_that_overflows_ends_the_process_while_others_allocate() {
+    let body = || {
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    loop {
+                        churn(1000);
+                        goheap::gc();
+                    }
+                });
+            }
+            thread::sleep(Duration::from_millis(50));
+            let deep = thread::Builder::new().name("deep".into());
+            let deep = deep.spawn_scoped(scope, || descend(0));
+            let deep = deep.expect("the thread starts").join();
+            child::report("survived", deep.is_ok());
+        });
+    };
+    let test = a_stack_that_overflows_ends_the_process_while_others_allocate;
+    let outcome = child::run(test, |_| {}, body).expect_signal(libc::SIGABRT);
+    let words = ["thread 'deep'", "has overflowed its stack"];
+    for word in words {
+        assert!(
+            outcome.stderr.contains(word),
+            "{word:?} is not in: {outcome}"
+        );
+    }
+    assert!(!outcome.stdout.contains("survived"), "{outcome}");
+}
+
+#[test]
+fn threads_go_on_while_others_panic() {
+    let body = || {
+        let enough = AtomicBool::new(false);
+        let start = counters::at_rest();
+        thread::scope(|scope| {
+            let busy: Vec<_> = (0..4)
+                .map(|_| {
+                    scope.spawn(|| {
+                        while !enough.load(Ordering::Relaxed) {
+                            churn(1000);
+                            goheap::gc();
+                        }
+                    })
+                })
+                .collect();
+            // With messages and their formatting, as a program has them.
+            for round in 0..100 {
+                let held = vec![round as u8; 10_000];
+                let panics = scope.spawn(move || assert!(held.is_empty(), "round {round}"));
+                assert!(panics.join().is_err());
+            }
+            enough.store(true, Ordering::Relaxed);
+            for thread in busy {
+                thread.join().expect("a busy thread is not harmed");
+            }
+        });
+        sound();
+        let kept = counters::at_rest().mcache_inuse;
+        assert!(kept <= start.mcache_inuse, "{kept} bytes of caches in use");
+    };
+    let outcome = child::run(threads_go_on_while_others_panic, |_| {}, body).expect_success();
+    assert!(outcome.stderr.contains("round 99"), "{outcome}");
+}

@@ -1,7 +1,7 @@
 //! A process that forks while its threads are busy: the child has a heap that works.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Barrier};
 use std::thread;
 
 use goheap::GoHeap;
@@ -68,15 +68,19 @@ fn in_forks_of_a_busy_process<T: Fn()>(test: T, body: fn(&[Vec<u8>]) -> bool) {
     let parent = move || {
         let from_before: Vec<Vec<u8>> = (0..1000_usize).map(|n| vec![n as u8; 1 + n]).collect();
         let stop = Arc::new(AtomicBool::new(false));
+        // A thread that starts holds a lock of the standard library's, which no child would ever get.
+        let started = Arc::new(Barrier::new(CHURNING + 1));
         let threads: Vec<_> = (0..CHURNING)
             .map(|_| {
-                let stop = Arc::clone(&stop);
-                thread::spawn(move || churn(&stop))
+                let (stop, started) = (Arc::clone(&stop), Arc::clone(&started));
+                thread::spawn(move || {
+                    started.wait();
+                    churn(&stop);
+                })
             })
             .collect();
-        let effort =
-            std::env::var("GOHEAP_TEST_EFFORT").map_or(1, |e| e.parse().expect("a number"));
-        for fork in 0..FORKS * effort {
+        started.wait();
+        for fork in 0..FORKS * child::effort() as usize {
             if let Err(end) = fork_and_wait(|| body(&from_before)) {
                 panic!("fork {fork} {end}");
             }

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 const VARIABLE: &str = "GOHEAP_TEST_CHILD";
 /// What the child says first. Without it, it was not this test that ran.
 const GREETING: &str = "the child begins";
-/// A child that hangs is a failure, not a hang of the whole run.
+/// A child that hangs is a failure, not a hang of the whole run. Times the [`effort`].
 const PATIENCE: Duration = Duration::from_secs(300);
 /// How the names of the heap's knobs begin, which the tests' own environment must not turn.
 const KNOBS: [&str; 4] = ["GOGC", "GOMEMLIMIT", "GODEBUG", "GOHEAP_"];
@@ -63,6 +63,12 @@ impl std::fmt::Display for Outcome {
         } = self;
         write!(f, "{status}\n--- stdout\n{stdout}\n--- stderr\n{stderr}")
     }
+}
+
+/// How many times as much a test is to do, by `GOHEAP_TEST_EFFORT`.
+pub fn effort() -> u32 {
+    let text = std::env::var("GOHEAP_TEST_EFFORT");
+    text.map_or(1, |effort| effort.parse().expect("a number"))
 }
 
 /// In the child: tells the parent a value.
@@ -147,7 +153,7 @@ pub fn wait(mut command: Command) -> Outcome {
     let status = loop {
         match child.try_wait().expect("the child can be waited for") {
             Some(status) => break status,
-            None if begun.elapsed() > PATIENCE && !hung => {
+            None if begun.elapsed() > PATIENCE * effort() && !hung => {
                 hung = true;
                 child.kill().expect("the child can be killed");
             }
