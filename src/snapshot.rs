@@ -43,7 +43,7 @@ pub fn metrics() -> Metrics {
     Metrics::of(&Inputs {
         stats: &stats,
         classes: &counts(&totals),
-        tiny_allocs: 0,
+        tiny_allocs: totals.tiny,
         heap_marked,
         gc_percent,
         memory_limit,
