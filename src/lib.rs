@@ -52,6 +52,7 @@ mod http;
 #[path = "no_http.rs"]
 mod http;
 pub mod malloc;
+mod map;
 pub mod options;
 mod profile;
 mod publish;
@@ -67,7 +68,9 @@ pub use explain::explain;
 pub use global::GoHeap;
 pub use goheap_allocator::heap::Findings;
 pub use goheap_stats::explain::{Cause, Explanation};
+pub use goheap_stats::map::{Age, Fragmentation, Moment, Run, State};
 pub use goheap_stats::metrics;
 pub use goheap_stats::{BySize, MemStats};
+pub use map::{fragmentation, heap_map};
 pub use publish::{before_end, prepare_for_exec};
 pub use snapshot::{metrics, read_counts, read_mem_stats};

@@ -11,12 +11,12 @@
 //! interrupted while it held a lock.
 
 use crate::runtime::RUNTIME;
-use crate::{control, explain, snapshot};
+use crate::{control, explain, map, snapshot};
 use core::ffi::{CStr, c_void};
 use core::fmt::Write;
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU64};
 use core::time::Duration;
 use goheap_allocator::SizeClass;
 use goheap_allocator::os::{self, Line, ProcessId};
@@ -132,9 +132,7 @@ extern "C" fn answer(_: *mut c_void) -> *mut c_void {
             os::wait_shared(page.request(), answered, None);
             continue;
         };
-        if let Some(command) = command {
-            carry_out(page, command);
-        }
+        let done = command.is_some_and(|command| carry_out(page, command));
         let last = page.life() == Life::Ending;
         let mut snapshot = snapshot::of_process();
         if last {
@@ -143,7 +141,7 @@ extern "C" fn answer(_: *mut c_void) -> *mut c_void {
             snapshot.peak_rss = resident.peak;
         }
         page.publish(&snapshot, last);
-        page.answer(request, command.is_some());
+        page.answer(request, done);
         os::wake_shared(page.answered());
     }
     null_mut()
@@ -163,8 +161,10 @@ fn remove_stale(namespace: u64) {
     });
 }
 
-fn carry_out(page: &SharedPage, command: Command) {
+/// Whether it could be done.
+fn carry_out(page: &'static SharedPage, command: Command) -> bool {
     match command {
+        Command::Map { bytes } => return write_map(page, bytes),
         Command::Look => {}
         Command::Gc => control::gc(),
         Command::FreeOsMemory => control::free_os_memory(),
@@ -177,6 +177,29 @@ fn carry_out(page: &SharedPage, command: Command) {
             memory_limit.map(control::set_memory_limit);
         }
     }
+    true
+}
+
+/// Writes a map of the heap behind the page, where who asks has put so many bytes.
+fn write_map(page: &'static SharedPage, bytes: u64) -> bool {
+    let Ok(bytes) = usize::try_from(bytes) else {
+        return false;
+    };
+    let own = NonNull::from(page).cast();
+    // SAFETY: the page was mapped by `share`, and who asked keeps the file as long as it said until it is answered.
+    let Some(all) = (unsafe { os::share_again(own, BYTES.saturating_add(bytes)) }) else {
+        return false;
+    };
+    // SAFETY: mapped, so long, and words of atomics, for which all bits are values.
+    unsafe {
+        let behind = all.add(BYTES).cast();
+        map::write(core::slice::from_raw_parts(
+            behind.as_ptr(),
+            bytes / size_of::<AtomicU64>(),
+        ));
+        os::unshare(all, BYTES + bytes);
+    }
+    true
 }
 
 extern "C" fn at_exit() {

@@ -20,7 +20,7 @@ use crate::sample::{Distance, Random, Rate};
 use crate::size_class::{CLASSES, SizeClass};
 use crate::span::{Span, Tag};
 use crate::tiny::Tiny;
-use core::cell::{Cell, UnsafeCell};
+use core::cell::Cell;
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize};
@@ -93,7 +93,7 @@ pub struct Cache {
     /// The block that tiny objects share.
     pub(crate) tiny: Tiny,
     pub(crate) held: [Held; CLASSES],
-    pub(crate) pages: UnsafeCell<PageCache>,
+    pub(crate) pages: PageCache,
     pub(crate) random: Random,
     /// The sweep at which the owner last returned stale spans.
     pub(crate) epoch: Cell<u32>,
@@ -128,7 +128,7 @@ impl Cache {
                 epoch: Cell::new(0),
                 taken: AtomicU64::new(0),
             }),
-            pages: UnsafeCell::new(PageCache::new()),
+            pages: PageCache::new(),
             random,
             epoch: Cell::new(0),
             drained: Lock::new(
@@ -266,5 +266,5 @@ impl Cache {
 const _: () = assert!(size_of::<Cache>() <= size_of::<thread_words::Nothing>());
 const _: () = assert!(align_of::<Cache>() <= align_of::<thread_words::Nothing>());
 
-// SAFETY: the cells and the page cache are the owner's; the rest are atomics or under a lock.
+// SAFETY: the cells are the owner's; the rest are atomics or under a lock.
 unsafe impl Sync for Cache {}

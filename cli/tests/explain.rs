@@ -91,7 +91,7 @@ fn what_was_freed_is_dead_until_a_cycle_comes() {
     program.tell("free 0 90000");
     let explained = Explained::of(&program);
     assert_eq!(explained.largest(), "dead, uncollected");
-    let dead = explained.bytes("dead, uncollected") + explained.bytes("thread caches and logs");
+    let dead = explained.bytes("dead, uncollected") + explained.bytes("thread caches");
     assert!(dead.abs_diff(90_000 * 1024) < MIB, "{explained:?}");
     let told = tool(&["explain", &program.pid().to_string()]);
     let told = text(&told.stdout);

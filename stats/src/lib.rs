@@ -10,6 +10,7 @@
 
 pub mod audit;
 pub mod explain;
+pub mod map;
 mod mem_stats;
 pub mod metrics;
 pub mod shared_page;

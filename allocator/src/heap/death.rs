@@ -82,8 +82,13 @@ impl<O: Os> Heap<O> {
         }
     }
 
+    /// Writes every death logged so far into its span. Stops nobody, as [`Heap::close_epoch`].
+    pub(super) fn drain_all(&self) {
+        self.for_each_cache(|cache| self.drain(cache, &mut cache.drained.lock()));
+    }
+
     /// Deals with what the log has got; its owner may go on writing.
-    fn drain(&self, cache: &Cache, drained: &mut Drained) {
+    pub(super) fn drain(&self, cache: &Cache, drained: &mut Drained) {
         let entries = cache.logged(drained.upto);
         self.deal_with(entries, drained);
         drained.upto += entries.len();
@@ -198,6 +203,7 @@ impl<O: Os> Heap<O> {
             all.objects += deaths.objects;
             drained.tag = condemned.other();
         });
+        registry.died += all.bytes;
         (condemned, all)
     }
 }

@@ -1,20 +1,20 @@
 //! What the heap's memory that is resident holds, byte by byte.
 //!
-//! The walk takes no class's lock and stops no thread: headers live for ever, and words, death bytes and
-//! bins are atomics. The page heap's lock is held for as long as it takes to copy one chunk's bitmaps. While
-//! all threads rest, each byte is counted once and exactly. What threads do meanwhile may be missed or seen twice: deaths
-//! logged after the walk passed their slots are taken off what is live all the same.
+//! Where it is, a walk tells (`walk.rs`), and how much of it lives and is dead, a tally (`tally.rs`): so what threads
+//! do during the walk is in neither sum. While all threads rest the two agree, and each byte is
+//! counted once and exactly; else what differs shows as free slots, or is taken off them.
 //!
 //! A physical page counts whole or not at all; if it holds several things, each gets its own bytes of it.
 
 use super::Heap;
+use super::tally::Tally;
+use super::walk::{Stretch, What};
 use crate::meta::Kind;
 use crate::os::Os;
-use crate::page_heap::{PADDING, STACK_PAGES};
 use crate::size_class::CLASSES;
 use crate::span::{SHARED, Span, State};
 use crate::{CHUNK, CHUNK_PAGES, PAGE};
-use core::sync::atomic::Ordering::{Acquire, Relaxed};
+use core::sync::atomic::Ordering::Relaxed;
 
 /// Physical pages of a chunk, where they are smallest.
 const MOST: usize = CHUNK / 4096;
@@ -30,7 +30,7 @@ pub struct Holdings {
     pub free: [u64; CLASSES],
     /// What spans have beyond their last slot.
     pub tails: u64,
-    /// Slots and pages that wait in threads' caches, and objects whose death is still in a log.
+    /// Slots and pages that wait in threads' caches.
     pub cached: u64,
     /// Idle pages that were not released.
     pub retained: u64,
@@ -48,6 +48,8 @@ pub struct Holdings {
     pub from: usize,
     /// Where what may be touched of it ends.
     pub to: usize,
+    /// Bytes handed back to the system since the start, as the walk began.
+    pub released_ever: u64,
 }
 
 /// A bin: slots of one span that a thread may hand out.
@@ -55,6 +57,35 @@ pub struct Holdings {
 pub(super) struct Bin {
     pub base: usize,
     pub free: u64,
+}
+
+/// Which physical pages of a chunk are in memory.
+struct Resident {
+    chunk: usize,
+    pages: [bool; MOST],
+}
+
+impl Holdings {
+    /// Has what the walk has `seen` live and dead, in memory or not, be what it is: what is not in memory of it
+    /// stays where it is.
+    fn settle(&mut self, seen: Tally, is: Tally) {
+        let free: u64 = self.free.iter().sum();
+        let slots = self.live + self.dead + free;
+        let elsewhere = |seen: u64, resident: u64| seen.saturating_sub(resident);
+        let live = is.live.saturating_sub(elsewhere(seen.live, self.live));
+        let dead = is.dead.saturating_sub(elsewhere(seen.dead, self.dead));
+        self.live = live.min(slots);
+        self.dead = dead.min(slots - self.live);
+        let left = slots - self.live - self.dead;
+        let mut given = 0;
+        for of_class in &mut self.free {
+            let share = (u128::from(*of_class) * u128::from(left)).checked_div(free.into());
+            *of_class = share.unwrap_or(0) as u64;
+            given += *of_class;
+        }
+        // What rounding leaves; all of it, where the walk has met no free slot.
+        self.dead += left - given;
+    }
 }
 
 impl<O: Os> Heap<O> {
@@ -76,60 +107,49 @@ impl<O: Os> Heap<O> {
             table_blocks: self.meta.used(Kind::Tables),
             from: self.arena.address_of(0),
             to: 0,
+            released_ever: self.pages.released_ever.get(),
         };
-        let mut end = 0;
-        for c in 0.. {
-            let Some((committed, used, released)) = self.pages.chunk(c) else {
-                break;
-            };
-            end = committed;
-            let first = c * CHUNK_PAGES;
-            // Between two reservations lies a chunk that is no memory.
-            if first >= committed {
-                break;
+        self.drain_all();
+        let mut resident = Resident {
+            chunk: usize::MAX,
+            pages: [false; MOST],
+        };
+        let piece = physical.min(PAGE);
+        let mut seen = Tally { live: 0, dead: 0 };
+        let end = self.walk(|stretch| {
+            if let What::Span(span) = stretch.what {
+                let found = self.census(span);
+                seen.live += (found.live * span.slot_bytes()) as u64;
+                seen.dead += (found.dead * span.slot_bytes()) as u64;
             }
-            if self.arena.page_of(self.arena.address_of(first)) != Some(first) {
-                continue;
-            }
-            let mut resident = [false; MOST];
-            let pages = CHUNK / physical;
-            ask(self.arena.address_of(first), &mut resident[..pages]);
-            let piece = physical.min(PAGE);
-            for page in first..first + CHUNK_PAGES {
+            for page in stretch.first..stretch.first + stretch.pages {
+                let chunk = page / CHUNK_PAGES;
+                if resident.chunk != chunk {
+                    resident.chunk = chunk;
+                    let from = self.arena.address_of(chunk * CHUNK_PAGES);
+                    ask(from, &mut resident.pages[..CHUNK / physical]);
+                }
                 let at = self.arena.address_of(page);
-                let offset = (page - first) * PAGE;
-                let in_use = used.count(page - first, 1) > 0;
-                let gone = released.count(page - first, 1) > 0;
+                let offset = page % CHUNK_PAGES * PAGE;
                 for from in (0..PAGE).step_by(piece) {
-                    if resident[(offset + from) / physical] {
-                        self.add(&mut held, page, in_use, gone, at + from, piece);
+                    if resident.pages[(offset + from) / physical] {
+                        self.add(&mut held, &stretch, at + from, piece);
                     }
                 }
             }
-        }
+        });
         held.to = self.arena.address_of(end);
-        self.add_logged(&mut held);
+        held.settle(seen, self.tally());
         held
     }
 
-    fn add(
-        &self,
-        held: &mut Holdings,
-        page: usize,
-        in_use: bool,
-        gone: bool,
-        at: usize,
-        bytes: usize,
-    ) {
-        // Acquire: pairs with Release in `set_spans`; the span's fields are there.
-        // SAFETY: an entry of the table is a header, which lives for ever, or null.
-        let span = unsafe { self.arena.entry(page).load(Acquire).as_ref() };
-        let to = match (span, in_use) {
-            (Some(span), _) => return self.add_slots(held, span, at, bytes),
-            (None, true) if (PADDING..PADDING + STACK_PAGES).contains(&page) => &mut held.stacks,
-            (None, true) => &mut held.cached,
-            (None, false) if gone => &mut held.released,
-            (None, false) => &mut held.retained,
+    fn add(&self, held: &mut Holdings, stretch: &Stretch<'_>, at: usize, bytes: usize) {
+        let to = match stretch.what {
+            What::Span(span) => return self.add_slots(held, span, at, bytes),
+            What::Stacks => &mut held.stacks,
+            What::SetAside { .. } => &mut held.cached,
+            What::Retained => &mut held.retained,
+            What::Released | What::Untouched | What::Padding => &mut held.released,
         };
         *to += bytes as u64;
     }
@@ -179,22 +199,5 @@ impl<O: Os> Heap<O> {
             }
         });
         found
-    }
-
-    /// What logs hold was counted as live. A block that tiny objects share counts as live for as long as one
-    /// of them does, and here, if that one is in a log.
-    fn add_logged(&self, held: &mut Holdings) {
-        self.for_each_cache(|cache| {
-            let drained = cache.drained.lock();
-            for entry in cache.logged(drained.upto) {
-                let address = entry.load(Relaxed);
-                // SAFETY: an entry of the table is a header, which lives for ever, or null.
-                let span = unsafe { self.arena.span_of(address).as_ref() };
-                let alone = span.filter(|s| s.shared_slot(address).is_none());
-                let bytes = alone.map_or(0, |s| s.slot_bytes() as u64).min(held.live);
-                held.live -= bytes;
-                held.cached += bytes;
-            }
-        });
     }
 }

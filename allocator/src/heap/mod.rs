@@ -13,26 +13,33 @@
 //! | `randomize.rs` | addresses that nobody can guess |
 //! | `report.rs` | the line in which a mistake is told |
 //! | `totals.rs` | one consistent reading of the counters |
+//! | `tally.rs` | what lives and what is dead, by counting what came and went |
+//! | `walk.rs` | the address space from end to end, while threads go on |
 //! | `holdings.rs` | what the resident memory holds, byte by byte |
+//! | `map.rs` | what each stretch of it is, and how full |
 //! | `check/` | whether all of it agrees |
 
 mod check;
 mod death;
 mod growth;
 mod holdings;
+mod map;
 mod randomize;
 mod refill;
 mod report;
 mod sampled;
 mod shared;
 mod sweep;
+mod tally;
 mod threads;
 mod totals;
+mod walk;
 mod watch;
 
 pub use check::{Findings, Others};
 pub use death::Deaths;
 pub use holdings::Holdings;
+pub use map::{Occupancy, Run, Use};
 pub use refill::{Large, Refill};
 pub use report::report_and_abort;
 pub use sampled::{SiteView, Slot};
@@ -91,6 +98,8 @@ pub struct Heap<O> {
 struct Registry {
     /// The tag that deaths get now.
     tag: Tag,
+    /// Bytes that died in epochs that are closed, since the start.
+    died: u64,
     /// Caches that wait for a thread, the one released last first.
     spare: *mut Cache,
 }
@@ -135,6 +144,7 @@ impl<O: Os> Heap<O> {
                 Rank::Caches,
                 Registry {
                     tag: Tag::FIRST,
+                    died: 0,
                     spare: null_mut(),
                 },
             ),

@@ -124,13 +124,11 @@ impl<O: Os> Heap<O> {
                     self.reclaim(class.pages());
                     lists = self.central.class(class).lock();
                 }
-                // SAFETY: the page cache is the owner's, who calls.
-                let pages = unsafe { &mut *cache.pages.get() };
                 let run = self.pages.alloc(
                     &self.os,
                     &self.meta,
                     &self.arena,
-                    Some(pages),
+                    Some(&cache.pages),
                     class.pages(),
                     1,
                 )?;
@@ -236,6 +234,7 @@ impl<O: Os> Heap<O> {
         }
         held.span.store(null_mut(), Relaxed);
         lists.unlink(span);
+        span.leave(lists.epoch);
         let stale = held.epoch.get() != lists.epoch;
         let taken = if lists.is_unswept(span) {
             self.sweep_unlisted(lists, span, false).taken

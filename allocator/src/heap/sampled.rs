@@ -8,7 +8,7 @@ use crate::central::Lists;
 use crate::os::Os;
 use crate::sample::{Counts, Rate, Record, Table};
 use crate::size_class::SizeClass;
-use crate::span::{SHARED, Span, State};
+use crate::span::{SHARED, Span};
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -209,19 +209,8 @@ impl<O: Os> Heap<O> {
             if !matches!(death, 0 | SHARED) {
                 return;
             }
-            let live = self.live_in(span).max(1);
+            let live = self.census(span).live.max(1);
             site.held += (span.pages() * PAGE) as f64 / live as f64;
         });
-    }
-
-    /// Objects in `span` that nobody freed, as far as deaths are written down.
-    fn live_in(&self, span: &Span) -> usize {
-        let waiting = match span.state() {
-            State::Cached => self
-                .bin_of(span)
-                .map_or(0, |bin| bin.free.count_ones() as usize),
-            _ => 0,
-        };
-        span.living().saturating_sub(waiting)
     }
 }

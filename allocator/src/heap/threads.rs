@@ -61,7 +61,7 @@ impl<O: Os> Heap<O> {
             self.leave_shared(own);
             self.flush(own);
             self.return_spans(own);
-            self.pages.flush(&mut *own.pages.get());
+            self.pages.flush(&own.pages);
         }
         let mut registry = self.registry.lock();
         own.next_spare

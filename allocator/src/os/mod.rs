@@ -33,8 +33,8 @@ pub use process::{
 };
 pub use resident::resident;
 pub use shared::{
-    ProcessId, Resident, for_some_names, process_exists, share, unlink, unshare, wait_shared,
-    wake_shared,
+    ProcessId, Resident, for_some_names, process_exists, share, share_again, unlink, unshare,
+    wait_shared, wake_shared,
 };
 
 use core::fmt;

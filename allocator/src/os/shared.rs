@@ -107,7 +107,7 @@ fn open(path: &CStr, flags: c_int) -> Option<c_long> {
 }
 
 /// Maps the file at `path`, which both processes write to: a new one of zeroes, readable by its owner
-/// alone, or one that is there already if it is of this length and of this user, and nobody else may
+/// alone, or one that is there already if it is so long and of this user, and nobody else may
 /// open it. `None` if the system refuses, or limits files to less.
 pub fn share(path: &CStr, bytes: usize) -> Option<NonNull<u8>> {
     // Beyond its limit on a file's length a process gets a signal, which would end it.
@@ -194,11 +194,25 @@ unsafe fn is_own(file: c_int, bytes: usize) -> bool {
             && status.st_mode & libc::S_IFMT == libc::S_IFREG
             && status.st_mode & 0o077 == 0
             && status.st_uid == libc::geteuid()
-            && usize::try_from(status.st_size) == Ok(bytes)
+            && usize::try_from(status.st_size).is_ok_and(|size| size >= bytes)
     }
 }
 
-/// Unmaps what [`share`] returned.
+/// Maps the first `bytes` of the file at `at` once more, which may be longer than it was when it was mapped there:
+/// without opening it. `None` if the system refuses.
+///
+/// # Safety
+/// `at` is what [`share`] returned. Who uses what lies beyond the file's end gets a signal.
+pub unsafe fn share_again(at: NonNull<u8>, bytes: usize) -> Option<NonNull<u8>> {
+    // SAFETY: of a shared mapping, 0 bytes are moved by mapping what they show at a second place.
+    let again = unsafe { libc::mremap(at.as_ptr().cast(), 0, bytes, libc::MREMAP_MAYMOVE) };
+    if again == libc::MAP_FAILED {
+        return None;
+    }
+    NonNull::new(again.cast())
+}
+
+/// Unmaps what [`share`] or [`share_again`] returned.
 ///
 /// # Safety
 /// It is such a mapping, and nobody uses it.

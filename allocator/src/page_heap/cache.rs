@@ -5,15 +5,18 @@
 use super::{PageHeap, State};
 use crate::CHUNK_PAGES;
 use crate::bits::Found;
+use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::{AtomicU64, AtomicUsize};
 
-/// A thread's own idle pages.
-#[derive(Clone, Copy, Debug, Default)]
+/// A thread's own idle pages. Its owner alone changes it; who looks at the heap reads it, relaxed: exact
+/// while the owner rests.
+#[derive(Debug, Default)]
 pub struct PageCache {
-    pub(crate) base: usize,
+    pub(crate) base: AtomicUsize,
     /// A bit for each page that may be taken.
-    pub(crate) idle: u64,
+    pub(crate) idle: AtomicU64,
     /// Those of them that are released.
-    pub(crate) released: u64,
+    pub(crate) released: AtomicU64,
 }
 
 impl PageCache {
@@ -23,29 +26,43 @@ impl PageCache {
     /// Nothing set aside.
     pub const fn new() -> Self {
         Self {
-            base: 0,
-            idle: 0,
-            released: 0,
+            base: AtomicUsize::new(0),
+            idle: AtomicU64::new(0),
+            released: AtomicU64::new(0),
         }
     }
 
     /// Whether there is nothing to take.
     pub fn is_empty(&self) -> bool {
-        self.idle == 0
+        self.idle.load(Relaxed) == 0
     }
 
-    /// The lowest run of `pages` pages: its first page, and how many were released.
-    pub fn alloc(&mut self, pages: usize) -> Option<(usize, usize)> {
-        let at = first_run(self.idle, pages)?;
+    /// Whether it has page `page`, and whether that is released.
+    pub(crate) fn has(&self, page: usize) -> Option<bool> {
+        let within = page.wrapping_sub(self.base.load(Relaxed));
+        let has = |bits: &AtomicU64| bits.load(Relaxed) >> within & 1 != 0;
+        (within < Self::PAGES && has(&self.idle)).then(|| has(&self.released))
+    }
+
+    /// The lowest run of `pages` pages: its first page, and how many were released. Only the owner may.
+    pub fn alloc(&self, pages: usize) -> Option<(usize, usize)> {
+        let (idle, released) = (self.idle.load(Relaxed), self.released.load(Relaxed));
+        let at = first_run(idle, pages)?;
         let mask = if pages >= 64 {
             u64::MAX
         } else {
             ((1 << pages) - 1) << at
         };
-        let released = (self.released & mask).count_ones() as usize;
-        self.idle &= !mask;
-        self.released &= !mask;
-        Some((self.base + at as usize, released))
+        self.idle.store(idle & !mask, Relaxed);
+        self.released.store(released & !mask, Relaxed);
+        let gone = (released & mask).count_ones() as usize;
+        Some((self.base.load(Relaxed) + at as usize, gone))
+    }
+
+    fn set(&self, base: usize, idle: u64, released: u64) {
+        self.base.store(base, Relaxed);
+        self.idle.store(idle, Relaxed);
+        self.released.store(released, Relaxed);
     }
 }
 
@@ -63,21 +80,21 @@ fn first_run(mut bits: u64, n: usize) -> Option<u32> {
 }
 
 impl PageHeap {
-    /// Sets aside the idle pages of the block that holds the lowest idle page.
+    /// Sets aside the idle pages of the block that holds the lowest idle page, in a cache that is empty.
     /// Sets aside nothing where ages are kept: Go had no such caches then.
-    pub(super) fn fill(&self, state: &mut State) -> PageCache {
+    pub(super) fn fill(&self, state: &mut State, cache: &PageCache) {
         if state.clock.is_some() {
-            return PageCache::new();
+            return;
         }
         let generation = state.scavenge.generation;
         let Some(t) = &mut state.tables else {
-            return PageCache::new();
+            return;
         };
         let first = match t.summaries.find(1) {
-            None => return PageCache::new(),
+            None => return,
             Some(Found::At(page)) => page,
             Some(Found::Inside(c)) => match t.chunk(c).find(1) {
-                None => return PageCache::new(),
+                None => return,
                 Some(p) => c * CHUNK_PAGES + p,
             },
         };
@@ -90,25 +107,19 @@ impl PageHeap {
         let d = t.density(c);
         *d = d.alloc(idle.count_ones(), generation);
         t.summarise(first, 1);
-        PageCache {
-            base: first / 64 * 64,
-            idle,
-            released,
-        }
+        cache.set(first / 64 * 64, idle, released);
     }
 
-    /// Puts what is left in `cache` back.
-    pub fn flush(&self, cache: &mut PageCache) {
-        if cache.is_empty() {
+    /// Puts what is left in `cache` back. Only its owner may.
+    pub fn flush(&self, cache: &PageCache) {
+        let idle = cache.idle.load(Relaxed);
+        if idle == 0 {
             return;
         }
+        let (base, released) = (cache.base.load(Relaxed), cache.released.load(Relaxed));
+        cache.set(0, 0, 0);
         let mut state = self.state.lock();
         let generation = state.scavenge.generation;
-        let PageCache {
-            base,
-            idle,
-            released,
-        } = core::mem::take(cache);
         let Some(t) = &mut state.tables else { return };
         let (c, within) = (base / CHUNK_PAGES, base % CHUNK_PAGES);
         t.chunk(c).used.clear_in_word(within, idle);
@@ -128,16 +139,14 @@ mod tests {
 
     #[test]
     fn the_lowest_run_that_is_long_enough_is_taken() {
-        let mut c = PageCache {
-            base: 640,
-            idle: 0b1111_0110_1101,
-            released: 0b1001_0000_0001,
-        };
+        let c = PageCache::new();
+        c.set(640, 0b1111_0110_1101, 0b1001_0000_0001);
         assert_eq!(c.alloc(3), Some((648, 1)));
         assert_eq!(c.alloc(2), Some((642, 0)));
         assert_eq!(c.alloc(1), Some((640, 1)));
         assert_eq!(c.alloc(3), None);
-        assert_eq!((c.idle, c.released), (0b1000_0110_0000, 0b1000_0000_0000));
+        let left = (c.idle.into_inner(), c.released.into_inner());
+        assert_eq!(left, (0b1000_0110_0000, 0b1000_0000_0000));
     }
 
     #[test]

@@ -313,14 +313,14 @@ impl PageHeap {
         os: &O,
         meta: &Meta,
         arena: &Arena,
-        cache: Option<&mut PageCache>,
+        cache: Option<&PageCache>,
         pages: usize,
         align: usize,
     ) -> Result<Run, OsError> {
         let small = align == 1 && pages < PageCache::PAGES / 4;
         if let Some(cache) = cache.filter(|_| small) {
             if cache.is_empty() {
-                *cache = self.fill(&mut self.state.lock());
+                self.fill(&mut self.state.lock(), cache);
             }
             if let Some((first, released)) = cache.alloc(pages) {
                 return Ok(self.hand_out(first, pages, released, 0));

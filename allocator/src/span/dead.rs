@@ -1,7 +1,7 @@
 //! What in a span is dead, for others than the sweep that frees it.
 
-use super::{Span, Tag, count_ones};
-use core::sync::atomic::Ordering::{Acquire, Relaxed};
+use super::{Span, Tag};
+use core::sync::atomic::Ordering::Acquire;
 
 impl Span {
     /// Addresses of the objects that a [sweep](Span::sweep) for `tag` would free. Callers hold the class's lock.
@@ -23,13 +23,11 @@ impl Span {
         })
     }
 
-    /// Taken slots whose objects did not die: those in a bin count as well.
-    pub(crate) fn living(&self) -> usize {
-        let words = self.words().iter().enumerate();
-        let living = words.map(|(i, word)| {
-            let dead = self.condemned(i, Tag::FIRST) | self.condemned(i, Tag::FIRST.other());
-            count_ones(word.load(Relaxed) & !dead)
-        });
-        living.sum::<usize>().saturating_sub(self.beyond())
+    /// The slots of word `word` that are taken, by objects or by a bin, and those of them whose objects died.
+    pub(crate) fn taken_and_dead(&self, word: usize) -> (u64, u64) {
+        // Acquire: as in `sweep`.
+        let taken = self.words()[word].load(Acquire);
+        let dead = self.condemned(word, Tag::FIRST) | self.condemned(word, Tag::FIRST.other());
+        (taken, dead & taken)
     }
 }

@@ -4,7 +4,7 @@
 //! block of the heap's own memory, out of reach of an overflow from an object:
 //!
 //! ```text
-//! | header, 64 bytes | a byte a slot | a bit a slot, 64 a word | class 2: the way to its masks |
+//! | header, 64 bytes | a byte a slot | a bit a slot, 64 a word | class 2: the way to its masks | tenure |
 //! ```
 //! - An **allocation word** has a bit set for each slot that is not to be had:
 //!   allocated, waiting in a cache, or beyond the last slot. A cache takes a
@@ -27,6 +27,7 @@ mod plot;
 mod rarity;
 mod shared;
 mod slot;
+mod tenure;
 
 pub use death_bytes::Tag;
 pub use list::SpanList;
@@ -44,6 +45,7 @@ use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize}
 use death_bytes::{ALL, fill, matches};
 pub(crate) use death_bytes::{FREE, GROUP};
 use slot::{magic_of, slot_at};
+use tenure::Tenure;
 
 /// Where a span is. It changes only under its class's lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,7 +118,10 @@ const fn words_offset(class: SizeClass) -> usize {
 impl Span {
     /// Bytes of the block for a span of `class`, header, words and death bytes.
     pub const fn block_bytes(class: SizeClass) -> usize {
-        words_offset(class) + class.slots().div_ceil(64) * 8 + Self::shared_bytes(class)
+        words_offset(class)
+            + class.slots().div_ceil(64) * 8
+            + Self::shared_bytes(class)
+            + size_of::<Tenure>()
     }
 
     /// A span of no pages.
@@ -174,6 +179,7 @@ impl Span {
         self.magic.store(magic, Relaxed);
         self.dirty.store(u8::from(dirty), Relaxed);
         self.swept.store(epoch, Relaxed);
+        self.enter(epoch);
         self.seen.iter().for_each(|s| s.store(0, Relaxed));
         for (i, w) in self.words().iter().enumerate() {
             let in_word = self.slots_in(i);

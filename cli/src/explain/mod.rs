@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use goheap_stats::Snapshot;
 use goheap_stats::explain::{Cause, Explanation, Mappings, Settings, sentences};
+use goheap_stats::shared_page::Command;
 use serde::Serialize;
 
 use crate::observe::{self, Facts};
@@ -71,7 +72,10 @@ fn explain(program: &observe::Program) -> Result<(Snapshot, Explanation), Error>
         &exe.to_string_lossy(),
         held.from..held.to,
     );
-    Ok((snapshot, Explanation::of(&held, &maps)))
+    // How much went back meanwhile; a program that has ended since takes nothing off.
+    let now = program.page.ask(Command::Look);
+    let released_ever = now.map_or(held.released_ever, |now| now.released_ever);
+    Ok((snapshot, Explanation::of(&held, &maps, released_ever)))
 }
 
 /// What `--json` prints.

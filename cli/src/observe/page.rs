@@ -1,16 +1,20 @@
 //! A program's page, mapped; and asking for a snapshot or for something to be done.
 
 use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicU32;
+use std::slice;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::time::{Duration, Instant};
 
 use goheap_stats::explain::Holdings;
+use goheap_stats::map::{Moment, Run, Sheet};
 use goheap_stats::shared_page::{BYTES, Command, Identity, Life, Mismatch, VERSION};
 use goheap_stats::{SharedPage, Snapshot};
-use memmap2::MmapRaw;
+use memmap2::{MmapOptions, MmapRaw};
 
 use super::facts;
 use crate::Error;
@@ -19,6 +23,12 @@ use crate::Error;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How often it is looked at meanwhile whether the program is still there.
 const LOOK: Duration = Duration::from_millis(100);
+
+/// Runs that a map is expected to have; if it has more, it is taken again.
+const FIRST_RUNS: usize = 1 << 15;
+
+/// What stands on a sheet, or how many runs there were.
+type Sheets = Result<(Moment, Vec<Run>), usize>;
 
 /// A program's page. It stays readable when the program is gone and the file removed.
 pub struct Page {
@@ -46,7 +56,8 @@ impl Page {
                 path.display()
             ));
         }
-        if meta.len() != BYTES as u64 {
+        // Longer while somebody takes a map.
+        if meta.len() < BYTES as u64 {
             return Err(mismatch(None));
         }
         let map = MmapRaw::map_raw(&file).map_err(refused)?;
@@ -109,18 +120,79 @@ impl Page {
         })
     }
 
+    /// A map of the program's heap, and a snapshot taken after it.
+    ///
+    /// # Errors
+    /// As [`Page::ask`]; there is too little memory in the page's folder for so large a map.
+    pub fn map(&self) -> Result<(Snapshot, Moment, Vec<Run>), Error> {
+        let mut runs = FIRST_RUNS;
+        loop {
+            match self.map_of(runs)? {
+                (snapshot, Ok((moment, runs))) => return Ok((snapshot, moment, runs)),
+                // It may have more by then.
+                (_, Err(there)) => runs = there.saturating_add(there / 8),
+            }
+        }
+    }
+
+    fn map_of(&self, runs: usize) -> Result<(Snapshot, Sheets), Error> {
+        let bytes = Sheet::bytes(runs);
+        let longer = || -> io::Result<()> {
+            let size = libc::off_t::try_from(BYTES + bytes).map_err(io::Error::other)?;
+            // SAFETY: the descriptor is open; the kernel gives the memory now, so that neither side lacks it later.
+            match unsafe { libc::posix_fallocate(self.file.as_raw_fd(), 0, size) } {
+                0 => Ok(()),
+                error => Err(io::Error::from_raw_os_error(error)),
+            }
+        };
+        self.locked(|| {
+            let done = longer()
+                .map_err(|error| {
+                    format!(
+                        "has a heap of {runs} runs, and no memory is there for its map: {error}"
+                    )
+                })
+                .and_then(|()| {
+                    let snapshot = self.converse(
+                        Command::Map {
+                            bytes: bytes as u64,
+                        },
+                        PATIENCE,
+                    )?;
+                    let behind = MmapOptions::new()
+                        .offset(BYTES as u64)
+                        .len(bytes)
+                        .map_raw(&self.file)
+                        .map_err(|error| format!("has a map that cannot be read: {error}"))?;
+                    // SAFETY: mapped, so long, page-aligned; all is atomics, for which all bits are values.
+                    let words = unsafe {
+                        slice::from_raw_parts(
+                            behind.as_mut_ptr().cast::<AtomicU64>(),
+                            bytes / size_of::<u64>(),
+                        )
+                    };
+                    Ok((snapshot, Sheet::new(words).read()))
+                });
+            // The program is done with it, or gone: it was answered, or the next who asks waits for that.
+            if done.is_ok() {
+                let _ = self.file.set_len(BYTES as u64);
+            }
+            done
+        })
+    }
+
     /// As [`Page::ask`], if the program answers within that time.
     ///
     /// # Errors
     /// As [`Page::ask`].
     pub fn ask_within(&self, command: Command, patience: Duration) -> Result<Snapshot, Error> {
-        self.locked(|| self.converse(command, patience))
+        self.locked(|| Ok(self.converse(command, patience)?))
     }
 
-    fn locked<T>(&self, converse: impl FnOnce() -> Result<T, &'static str>) -> Result<T, Error> {
-        let refuse = |reason: &str| Error::Process {
+    fn locked<T>(&self, converse: impl FnOnce() -> Result<T, String>) -> Result<T, Error> {
+        let refuse = |reason| Error::Process {
             pid: self.identity.pid,
-            reason: reason.into(),
+            reason,
         };
         // One at a time; the system lets go of the lock of who dies.
         self.file
@@ -148,8 +220,10 @@ impl Page {
             }
             self.may_still_answer(asked.elapsed(), patience)?;
         }
-        if !page.was_understood() {
-            return Err("does not know this command: its goheap is of another version");
+        if !page.was_carried_out() {
+            return Err(
+                "cannot do this: its goheap is of another version, or the system refuses it the memory",
+            );
         }
         let mut snapshot = page.snapshot().ok_or("has answered nothing")?;
         if let Some(facts) = facts(self.identity.pid) {

@@ -82,7 +82,7 @@ fn plain(cause: Cause) -> &'static str {
         Cause::Tails => {
             "is what spans have beyond their last slot: sizes that fill a class move it."
         }
-        Cause::Caches => "waits in threads' caches and logs: fewer threads that allocate move it.",
+        Cause::Caches => "waits in threads' caches: fewer threads that allocate move it.",
         Cause::Retained => {
             "is idle and kept for the next growth: GOMEMLIMIT below its sum, or `goheap free`, gives it back; \
              the scavenger does by and by."

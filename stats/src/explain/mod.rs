@@ -51,8 +51,8 @@ causes! {
     Free = "free slots",
     /// What spans have beyond their last slot.
     Tails = "span tails",
-    /// Slots and pages set aside by threads, and objects whose deaths they have not made known yet.
-    Caches = "thread caches and logs",
+    /// Slots and pages that threads have at hand for their next objects.
+    Caches = "thread caches",
     /// Idle pages that the scavenger has not released.
     Retained = "retained idle",
     /// Released by `MADV_FREE`, and not taken by the kernel yet.
@@ -79,7 +79,7 @@ causes! {
 
 /// Words of [`Holdings`].
 pub(crate) const HELD_WORDS: usize = OTHERS + CLASSES;
-const OTHERS: usize = 12;
+const OTHERS: usize = 13;
 
 /// What the resident memory of a heap holds, in bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,7 +90,7 @@ pub struct Holdings {
     pub dead: u64,
     /// Beyond spans' last slots.
     pub tails: u64,
-    /// In threads' caches and logs.
+    /// In threads' caches.
     pub cached: u64,
     /// Idle, and not released.
     pub retained: u64,
@@ -108,6 +108,8 @@ pub struct Holdings {
     pub from: u64,
     /// The address behind the last that may be touched.
     pub to: u64,
+    /// Handed back to the system since the start, before this was looked at.
+    pub released_ever: u64,
     /// Free slots by class.
     pub free: [u64; CLASSES],
 }
@@ -128,6 +130,7 @@ impl Holdings {
             self.table_blocks,
             self.from,
             self.to,
+            self.released_ever,
         ]);
         words[OTHERS..].copy_from_slice(&self.free);
         words
@@ -147,6 +150,7 @@ impl Holdings {
             table_blocks: words[9],
             from: words[10],
             to: words[11],
+            released_ever: words[12],
             free: core::array::from_fn(|class| words[OTHERS + class]),
         }
     }
@@ -165,11 +169,12 @@ pub struct Explanation {
 }
 
 impl Explanation {
-    /// Joins what the heap says and what the kernel says, at about the same moment. Where the kernel
-    /// counts less than the heap (pages that were only read have no memory of their own), objects,
-    /// then the causes after them, are shown with less. Where the kernel keeps no names of mappings, metadata is
+    /// Joins what the heap says and what the kernel says, at about the same moment; after both, the heap had handed
+    /// `released_ever` back since the start. Where the kernel counts less than the heap, retained pages are
+    /// shown with as much less as went back meanwhile; then (pages that were only read have no memory of their own)
+    /// objects are, then the causes after them. Where the kernel keeps no names of mappings, metadata is
     /// what the heap has in use of it, an estimate, and taken off the C heap.
-    pub fn of(held: &Holdings, maps: &Mappings) -> Self {
+    pub fn of(held: &Holdings, maps: &Mappings, released_ever: u64) -> Self {
         let lazily = held.released.min(maps.lazily_freed);
         // A kernel that keeps no names shows metadata among memory that has none.
         let blocks = held.span_blocks + held.cache_blocks + held.table_blocks;
@@ -180,14 +185,32 @@ impl Explanation {
         let meta = maps.metadata + unnamed;
         let spans = held.span_blocks.min(meta);
         let caches = held.cache_blocks.min(meta - spans);
+        let free: u64 = held.free.iter().sum();
+        let all = [
+            held.live,
+            held.dead,
+            free,
+            held.tails,
+            held.cached,
+            held.retained,
+            held.released,
+            held.stacks,
+        ];
+        let missing = all
+            .iter()
+            .fold(0_u64, |sum, &bytes| sum.saturating_add(bytes));
+        let missing = missing.saturating_sub(maps.heap);
+        let gone = released_ever
+            .saturating_sub(held.released_ever)
+            .min(missing);
         let mut left = maps.heap;
         let heap = [
             (Cause::Live, held.live),
             (Cause::Dead, held.dead),
-            (Cause::Free, held.free.iter().sum()),
+            (Cause::Free, free),
             (Cause::Tails, held.tails),
             (Cause::Caches, held.cached),
-            (Cause::Retained, held.retained),
+            (Cause::Retained, held.retained.saturating_sub(gone)),
             (Cause::LazilyFreed, lazily),
             (Cause::HugePages, held.released - lazily),
             (Cause::Stacks, held.stacks),

@@ -76,7 +76,7 @@ fn each_mapping_is_somebodys() {
 
 #[test]
 fn what_was_released_and_is_resident_was_lazily_freed_or_came_with_a_huge_page() {
-    let explained = Explanation::of(&held(), &maps());
+    let explained = Explanation::of(&held(), &maps(), 0);
     let kib = |cause| explained.bytes(cause) >> 10;
     assert_eq!((kib(Cause::LazilyFreed), kib(Cause::HugePages)), (60, 20));
     assert_eq!((kib(Cause::Live), kib(Cause::Free)), (500, 44));
@@ -85,13 +85,38 @@ fn what_was_released_and_is_resident_was_lazily_freed_or_came_with_a_huge_page()
 }
 
 #[test]
+fn what_went_back_meanwhile_is_taken_off_what_was_retained() {
+    let mut maps = maps();
+    maps.heap -= 70 << 10;
+    let mut held = held();
+    held.released_ever = 1000 << 10;
+    let kib = |explained: &Explanation, cause| explained.bytes(cause) >> 10;
+    // Pages that were only read.
+    let read = Explanation::of(&held, &maps, 1000 << 10);
+    assert_eq!(
+        (kib(&read, Cause::Live), kib(&read, Cause::Retained)),
+        (430, 100)
+    );
+    let gone = Explanation::of(&held, &maps, 1060 << 10);
+    assert_eq!(
+        (kib(&gone, Cause::Live), kib(&gone, Cause::Retained)),
+        (490, 40)
+    );
+    let more = Explanation::of(&held, &maps, 9999 << 10);
+    assert_eq!(
+        (kib(&more, Cause::Live), kib(&more, Cause::Retained)),
+        (500, 30)
+    );
+}
+
+#[test]
 fn metadata_is_told_from_cs_heap_where_mappings_have_no_names() {
     let mut maps = maps();
     maps.c_heap += core::mem::take(&mut maps.metadata);
     let mut held = held();
     held.table_blocks = 10 << 10;
-    let named = Explanation::of(&held, &self::maps());
-    assert_eq!(Explanation::of(&held, &maps), named);
+    let named = Explanation::of(&held, &self::maps(), 0);
+    assert_eq!(Explanation::of(&held, &maps, 0), named);
 }
 
 #[test]
@@ -102,7 +127,7 @@ fn the_largest_causes_are_told_with_what_moves_them() {
     };
     let told = |settings| {
         sentences(
-            &Explanation::of(&held(), &maps()),
+            &Explanation::of(&held(), &maps(), 0),
             settings,
             2,
             |class| class as u64 * 8,
@@ -128,12 +153,13 @@ proptest! {
     fn causes_add_up_to_what_the_kernel_counts(
         words in proptest::collection::vec(0u64..1 << 40, HELD_WORDS),
         heap in 0u64..1 << 45,
+        released_ever: u64,
         metadata in 0u64..1 << 42,
         lazily_freed in 0u64..1 << 40,
     ) {
         let held = Holdings::from_words(&core::array::from_fn(|i| words[i]));
         let maps = Mappings { heap, metadata, lazily_freed, ..maps() };
-        let explained = Explanation::of(&held, &maps);
+        let explained = Explanation::of(&held, &maps, released_ever);
         let sum: u64 = explained.causes.iter().map(|(_, bytes)| bytes).sum();
         prop_assert_eq!(sum, explained.rss);
         prop_assert_eq!(sum, maps.total());

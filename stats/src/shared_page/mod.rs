@@ -34,7 +34,7 @@ pub const FOLDER: &CStr = c"/dev/shm";
 /// The file's size in bytes.
 pub const BYTES: usize = 4096;
 /// The layout's version: two programs that differ in it do not understand each other.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 const MAGIC: u64 = u64::from_le_bytes(*b"goheap:)");
 /// An argument of [`Command::Set`] that leaves the setting as it is.
@@ -89,6 +89,12 @@ pub enum Command {
     FreeOsMemory,
     /// What the resident memory of the heap holds, byte by byte; see [`SharedPage::holdings`].
     Explain,
+    /// A map of the heap's address space, a [`Sheet`](crate::map::Sheet) behind the page, in so many bytes of the
+    /// file: whoever asks has lengthened it, so that the program need not.
+    Map {
+        /// Bytes of the sheet; a multiple of 8.
+        bytes: u64,
+    },
     /// Other settings; `None` leaves one as it is.
     Set {
         /// GOGC in percent; negative: off.
@@ -134,11 +140,13 @@ pub struct SharedPage {
     /// The request that was answered last; observers sleep on it.
     answered: AtomicU32,
     command: AtomicU32,
-    /// How the last command went: 0, or 1 if it is unknown.
+    /// How the last command went: 0, or 1 if it could not be carried out.
     result: AtomicU32,
     class_sizes: [AtomicU32; CLASSES],
     gc_percent: AtomicI64,
     memory_limit: AtomicI64,
+    /// Bytes behind the page, for [`Command::Map`].
+    behind: AtomicU64,
     /// Which of several heaps in one process the page is of.
     owner: AtomicU64,
     /// Counts snapshots.
@@ -226,12 +234,16 @@ impl SharedPage {
             self.memory_limit
                 .store(memory_limit.unwrap_or(KEEP), Relaxed);
         }
+        if let Command::Map { bytes } = command {
+            self.behind.store(bytes, Relaxed);
+        }
         let code = match command {
             Command::Look => 0,
             Command::Gc => 1,
             Command::FreeOsMemory => 2,
             Command::Set { .. } => 3,
             Command::Explain => 4,
+            Command::Map { .. } => 5,
         };
         self.command.store(code, Relaxed);
         // Release: pairs with Acquire in `asked`.
@@ -254,8 +266,8 @@ impl SharedPage {
         self.answered.load(Acquire).wrapping_sub(request) < u32::MAX / 2
     }
 
-    /// Whether the program understood the last command.
-    pub fn was_understood(&self) -> bool {
+    /// Whether the program could carry the last command out: it did not understand it, or the system refused it.
+    pub fn was_carried_out(&self) -> bool {
         self.result.load(Relaxed) == 0
     }
 
@@ -273,6 +285,9 @@ impl SharedPage {
             2 => Some(Command::FreeOsMemory),
             3 => self.settings(),
             4 => Some(Command::Explain),
+            5 => Some(Command::Map {
+                bytes: self.behind.load(Relaxed),
+            }),
             _ => None,
         };
         Some((request, command))
@@ -292,9 +307,9 @@ impl SharedPage {
         })
     }
 
-    /// In the program: request number `request` is carried out; `understood` says whether it could be.
-    pub fn answer(&self, request: u32, understood: bool) {
-        self.result.store(u32::from(!understood), Relaxed);
+    /// In the program: request number `request` is carried out; `done` says whether it could be.
+    pub fn answer(&self, request: u32, done: bool) {
+        self.result.store(u32::from(!done), Relaxed);
         // Release: pairs with Acquire in `has_answered`.
         self.answered.store(request, Release);
     }

@@ -17,6 +17,7 @@ fn page() -> SharedPage {
         class_sizes: [const { AtomicU32::new(0) }; CLASSES],
         gc_percent: 0.into(),
         memory_limit: 0.into(),
+        behind: 0.into(),
         owner: 0.into(),
         published: 0.into(),
         snapshots: [const { [const { AtomicU64::new(0) }; WORDS] }; 2],
@@ -95,6 +96,7 @@ fn a_command_is_handed_out_once_and_its_answer_seen() {
         set,
         Command::FreeOsMemory,
         Command::Explain,
+        Command::Map { bytes: 1 << 20 },
         Command::Look,
     ] {
         let request = page.ask(command);
@@ -102,7 +104,7 @@ fn a_command_is_handed_out_once_and_its_answer_seen() {
         assert_eq!(page.asked(), Some((request, Some(command))));
         assert_eq!(page.asked(), Some((request, Some(Command::Look))));
         page.answer(request, true);
-        assert!(page.has_answered(request) && page.was_understood());
+        assert!(page.has_answered(request) && page.was_carried_out());
         assert_eq!(page.asked(), None);
     }
 }

@@ -54,10 +54,9 @@ impl<O: Os> Heap<O> {
             }
             if others == Others::Rest {
                 self.check_shared(cache, f);
-                // SAFETY: the owner rests.
-                let pages = unsafe { &*cache.pages.get() };
+                let pages = &cache.pages;
                 f.require(
-                    pages.released & !pages.idle == 0,
+                    pages.released.load(Relaxed) & !pages.idle.load(Relaxed) == 0,
                     format_args!("cache {cache:p}: holds released pages that it does not hold"),
                 );
             }
@@ -197,10 +196,8 @@ fn check_spare(cache: &Cache, f: &mut Findings) {
         slots.count() == 0 && cache.tiny.room() == 0 && cache.logged(upto).is_empty(),
         format_args!("cache {cache:p} is spare, but holds spans, slots or deaths"),
     );
-    // SAFETY: a spare cache has no owner, and the registry's lock is held.
-    let pages = unsafe { &*cache.pages.get() };
     f.require(
-        pages.is_empty(),
+        cache.pages.is_empty(),
         format_args!("cache {cache:p} is spare, but holds pages"),
     );
 }

@@ -82,10 +82,10 @@ impl<O: Os> Heap<O> {
         f.equal("pages that lead to spans", found.in_spans, spans.pages);
         if others == Others::Rest {
             self.for_each_cache(|cache| {
-                // SAFETY: the owner rests.
-                let own = unsafe { &*cache.pages.get() };
-                found.released += u64::from(own.released.count_ones());
-                found.retained += u64::from((own.idle & !own.released).count_ones());
+                let (idle, released) = (&cache.pages.idle, &cache.pages.released);
+                let (idle, released) = (idle.load(Relaxed), released.load(Relaxed));
+                found.released += u64::from(released.count_ones());
+                found.retained += u64::from((idle & !released).count_ones());
             });
             let (bytes, page) = (&self.pages.bytes, PAGE as u64);
             f.equal("bytes in use", bytes.in_use.get(), spans.pages * page);
@@ -99,7 +99,7 @@ impl<O: Os> Heap<O> {
     }
 
     /// The pages in use that no span has: what is left out at the start, and the stacks behind it.
-    fn pages_apart(&self) -> Range<usize> {
+    pub(in crate::heap) fn pages_apart(&self) -> Range<usize> {
         let stacks = self.pages.stack(0).map(|(at, _)| at.as_ptr().addr());
         match stacks.and_then(|at| self.arena.page_of(at)) {
             Some(first) => first - PADDING..first + STACK_PAGES,
@@ -138,10 +138,7 @@ impl<O: Os> Heap<O> {
         }
         let mut owners = 0;
         self.for_each_cache(|cache| {
-            // SAFETY: the owner rests.
-            let own = unsafe { &*cache.pages.get() };
-            let within = page.wrapping_sub(own.base);
-            owners += usize::from(within < 64 && own.idle >> within & 1 != 0);
+            owners += usize::from(cache.pages.has(page).is_some());
         });
         owners += usize::from(!span.is_null()) + usize::from(apart);
         f.require(

@@ -92,8 +92,7 @@ fn a_cache_that_was_miscounted_or_is_not_empty() {
     spare.room.fetch_sub(1, Relaxed);
     used.expect(&["is spare, but holds spans, slots or deaths"]);
     spare.room.fetch_add(1, Relaxed);
-    // SAFETY: as above.
-    unsafe { (*spare.pages.get()).idle = 1 << 63 };
+    spare.pages.idle.store(1 << 63, Relaxed);
     let findings = used.heap.check(Others::Run);
     assert!(
         findings

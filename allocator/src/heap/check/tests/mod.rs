@@ -8,7 +8,7 @@ use super::Others;
 use crate::bits::Summary;
 use crate::central::Lists;
 use crate::os::Linux;
-use crate::page_heap::{PageCache, State as Pages, Tables};
+use crate::page_heap::{State as Pages, Tables};
 use crate::span::{FREE, Span, State, Tag};
 use crate::{Cache, Heap, PAGE, SizeClass};
 use core::ptr::{NonNull, null_mut};

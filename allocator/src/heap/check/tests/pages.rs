@@ -38,13 +38,9 @@ fn a_page_that_nobody_has() {
 fn a_page_in_two_places() {
     let used = Used::new();
     let page = used.span(State::Partial).first_page();
-    let cache = PageCache {
-        base: page / 64 * 64,
-        idle: 1 << (page % 64),
-        released: 0,
-    };
-    // SAFETY: one thread.
-    unsafe { *used.other.pages.get() = cache };
+    let cache = &used.other.pages;
+    cache.base.store(page / 64 * 64, Relaxed);
+    cache.idle.store(1 << (page % 64), Relaxed);
     used.expect(&[&format!(
         "page {page} is in use, and 2 spans and page caches"
     )]);
@@ -61,8 +57,7 @@ fn a_page_in_use_and_released() {
 #[test]
 fn a_page_cache_with_released_pages_that_it_does_not_hold() {
     let used = Used::new();
-    // SAFETY: one thread.
-    unsafe { (*used.other.pages.get()).released = 1 << 63 };
+    used.other.pages.released.store(1 << 63, Relaxed);
     used.expect(&["bytes released"]);
 }
 
