@@ -58,6 +58,11 @@ fn run_one(contestant: Contestant, arguments: &[&str]) -> io::Result<Told> {
     {
         command.env(crate::global::VARIABLE, contestant.name());
     }
+    ask(command)
+}
+
+/// Runs a process to its end. What it prints are numbers.
+pub fn ask(mut command: Command) -> io::Result<Told> {
     let mut process = command.stdout(Stdio::piped()).spawn()?;
     let (mut sum, mut looks) = (0.0, 0.0);
     let status = loop {
@@ -81,8 +86,7 @@ fn run_one(contestant: Contestant, arguments: &[&str]) -> io::Result<Told> {
             mean_rss_kib: sum / f64::max(looks, 1.0),
         }),
         _ => Err(io::Error::other(format!(
-            "{} in {arguments:?} ended with {status}: {text}",
-            contestant.name()
+            "{command:?} ended with {status}: {text}"
         ))),
     }
 }

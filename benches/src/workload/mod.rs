@@ -7,7 +7,7 @@
 mod catalogue;
 mod growth;
 mod micro;
-mod object;
+pub mod object;
 mod patterns;
 mod programs;
 mod sizes;
