@@ -6,7 +6,9 @@
 //!
 //! [`workload`] has what is measured, a file a kind, and [`workload::BENCHES`] all of it; [`contestant`] what on.
 //! `bin/goheap-benches/` runs it interleaved, a process for each measurement, `benches/` under criterion;
-//! `bin/latency.rs` times single allocations, `bin/instructions/` counts instructions.
+//! `bin/latency.rs` times single allocations, `bin/instructions/` counts instructions,
+//! `bin/preloaded.rs` takes programs as distributions have them, `bin/scavenger/` what giving back costs, and
+//! `bin/scale.rs` how costs grow with the heap.
 
 pub mod contestant;
 pub mod cost;
