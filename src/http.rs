@@ -18,6 +18,7 @@ use core::sync::atomic::Ordering::{AcqRel, Relaxed};
 use core::time::Duration;
 use goheap_allocator::os;
 use goheap_http::{Knob, Program, Server};
+use goheap_stats::map::Run;
 use goheap_stats::metrics::Metrics;
 use goheap_stats::{MemStats, Snapshot};
 use std::io;
@@ -137,6 +138,10 @@ impl Program for Heap {
 
     fn metrics(&self) -> Metrics {
         snapshot::metrics()
+    }
+
+    fn map(&self, with: &mut dyn FnMut(&Run)) {
+        crate::heap_map(with);
     }
 
     fn gc(&self) {

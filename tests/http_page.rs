@@ -103,6 +103,21 @@ fn drive(browser: &mut Browser) {
     let rss = browser.evaluate(&format!("{figure} === bytes(rows[rows.length - 1].rss)"));
     assert_eq!(rss, true);
 
+    // The map: what it has live is what the counters have, and its squares are painted.
+    let live = "Number(document.querySelector('[data-kind=live]').dataset.bytes)";
+    browser.wait_for("document.querySelectorAll('[data-kind]').length === 6");
+    browser.wait_for("Number(document.getElementById('map').dataset.squares) > 1000");
+    browser.wait_for(&format!(
+        "{live} > 8 * 2 ** 20 && {live} <= rows[rows.length - 1].heap_sys"
+    ));
+    let colors = "(() => { const map = document.getElementById('map'); \
+         const data = map.getContext('2d').getImageData(0, 0, map.width, map.height).data; \
+         const seen = new Set(); \
+         for (let at = 0; at < data.length; at += 4) \
+           if (data[at + 3] === 255) seen.add(data[at] << 16 | data[at + 1] << 8 | data[at + 2]); \
+         return seen.size; })()";
+    browser.wait_for(&format!("{colors} > 2"));
+
     // Turned in the page, as a hand would.
     let turn = |knob: &str, value: &str| {
         format!(

@@ -241,6 +241,7 @@ fn knobs_are_handed_to_the_program() {
         ["--gogc", "many"],
         ["--memlimit", "1GB"],
         ["--policy", "go0.9"],
+        ["--http", "localhost"],
     ] {
         let output = run(out.path(), &bad, &["true"]).output().expect("it runs");
         assert_eq!(output.status.code(), Some(2), "{bad:?}");
@@ -356,4 +357,20 @@ fn a_static_program_of_the_compilers_is_refused() {
     }
     let said = refusal(126, &[program.to_str().expect("text")]);
     assert!(said.contains("is statically linked"), "{said}");
+}
+
+#[test]
+fn a_server_is_asked_for_in_the_program_alone() {
+    let out = folder();
+    let Some(output) = run_program(out.path(), &["--http", "0"], "exit 0\n") else {
+        return;
+    };
+    let said = text(&output.stderr);
+    // By the program's library, once: goheap itself is on goheap, too, and is not asked.
+    assert_eq!(said.matches("goheap: ").count(), 1, "{said}");
+    let answers = [
+        "build with the feature http",
+        "is served at http://127.0.0.1:",
+    ];
+    assert!(answers.iter().any(|answer| said.contains(answer)), "{said}");
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::families::Families;
+use crate::map::Map;
 use crate::request::{Method, Request};
 use crate::response::Response;
 use crate::{Knob, Program, exposition, process, state};
@@ -45,10 +46,11 @@ impl Site<'_> {
             ("/metrics", true) => self.metrics(request),
             ("/debug/vars", true) => self.vars(),
             ("/debug/state", true) => self.state(request),
+            ("/debug/map", true) => self.map(),
             ("/debug/gc", false) => self.gc(),
             ("/debug/free", false) => self.free(),
             ("/debug/set", false) => self.set(request),
-            ("/" | "/metrics" | "/debug/vars" | "/debug/state", false) => {
+            ("/" | "/metrics" | "/debug/vars" | "/debug/state" | "/debug/map", false) => {
                 Response::refusal(405, "this is to be asked for by GET").with("Allow", "GET, HEAD")
             }
             ("/debug/gc" | "/debug/free" | "/debug/set", true) => {
@@ -76,6 +78,16 @@ impl Site<'_> {
         let (stats, snapshot) = self.program.counters();
         let state = state::State::of(&stats, &snapshot, since.unwrap_or(0));
         match serde_json::to_string(&state) {
+            Ok(text) => Response::ok(JSON, text),
+            Err(error) => Response::refusal(500, &error.to_string()),
+        }
+    }
+
+    fn map(&self) -> Response {
+        let (stats, _) = self.program.counters();
+        let mut map = Map::new(stats.heap_sys);
+        self.program.map(&mut |run| map.add(run));
+        match serde_json::to_string(&map) {
             Ok(text) => Response::ok(JSON, text),
             Err(error) => Response::refusal(500, &error.to_string()),
         }

@@ -6,7 +6,7 @@
 //! | `/` | the live page |
 //! | `/metrics` | OpenMetrics or Prometheus's text, under the names of Prometheus's Go collector |
 //! | `/debug/vars` | `runtime.MemStats` as Go's expvar has it |
-//! | `/debug/state` | what the live page draws, as JSON |
+//! | `/debug/state`, `/debug/map` | what the live page draws, as JSON |
 //! | `POST /debug/gc`, `/debug/free`, `/debug/set` | turn a knob |
 //!
 //! It runs in one thread of somebody's program, and knows that program as a [`Program`] only. That thread
@@ -23,7 +23,7 @@
 //! | `answer.rs` | what each path answers |
 //! | `response.rs` | an answer as bytes |
 //! | `families.rs`, `exposition.rs` | Prometheus's metrics, and how they are written |
-//! | `state.rs` | what the live page draws |
+//! | `state.rs`, `map.rs` | what the live page draws |
 //! | `process.rs` | what the kernel says of the process |
 #![forbid(unsafe_code)]
 
@@ -31,6 +31,7 @@ mod answer;
 mod connection;
 mod exposition;
 mod families;
+mod map;
 mod process;
 mod request;
 mod response;
@@ -39,6 +40,7 @@ mod state;
 
 pub use server::Server;
 
+use goheap_stats::map::Run;
 use goheap_stats::metrics::Metrics;
 use goheap_stats::{MemStats, Snapshot};
 
@@ -48,6 +50,8 @@ pub trait Program: Sync {
     fn counters(&self) -> (MemStats, Snapshot);
     /// The figures of `runtime/metrics`.
     fn metrics(&self) -> Metrics;
+    /// Calls `with` for each run of the heap's address space, by address.
+    fn map(&self, with: &mut dyn FnMut(&Run));
     /// Runs a cycle (Go: `runtime.GC`).
     fn gc(&self);
     /// Runs a cycle and gives idle memory back (Go: `debug.FreeOSMemory`).

@@ -121,6 +121,22 @@ fn the_state_has_the_cycles_since_the_last_look() {
 }
 
 #[test]
+fn the_map_has_the_heap_in_cells() {
+    let (address, _) = served();
+    let reply = asked(address, "GET /debug/map", "");
+    let map: Value = serde_json::from_str(&reply.body).expect("JSON");
+    assert_eq!(
+        (&map["cell"], &map["regions"][0]["address"]),
+        (&8192.into(), &"0x100000000".into())
+    );
+    let cells = map["regions"][0]["cells"].as_array().expect("a list");
+    // Which kind each cell is all of.
+    let whole = |cell: &Value| cell.as_array()?.iter().position(|bytes| bytes == 8192);
+    let kinds: Vec<_> = cells.iter().map(whole).collect();
+    assert_eq!(kinds, [0, 0, 3, 0, 0, 4, 4, 4].map(Some));
+}
+
+#[test]
 fn the_page_asks_nothing_of_anybody_else() {
     let (address, _) = served();
     let page = asked(address, "GET /", "");

@@ -45,6 +45,9 @@ pub struct Options {
     /// GOHEAP_POLICY for the program: the version of Go whose behaviour to follow.
     #[arg(long, value_name = "P", value_parser = checked("GOHEAP_POLICY"))]
     policy: Option<String>,
+    /// GOHEAP_HTTP for the program: 127.0.0.1:6060, 6060, off. Takes a libgoheap.so built with the feature http.
+    #[arg(long, value_name = "ADDRESS", value_parser = checked("GOHEAP_HTTP"))]
+    http: Option<String>,
     /// Where to write timeline.csv, summary.json and report.html [default: goheap-run.PID].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -87,6 +90,7 @@ fn run_to_end(options: &Options) -> Result<ExitCode, Error> {
         ("GOGC", &options.gogc),
         ("GOMEMLIMIT", &options.memlimit),
         ("GOHEAP_POLICY", &options.policy),
+        ("GOHEAP_HTTP", &options.http),
     ] {
         if let Some(value) = value {
             command.env(variable, value);

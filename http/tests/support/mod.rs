@@ -8,6 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use goheap_http::{Knob, Program, Server};
+use goheap_stats::map::{Run, State};
 use goheap_stats::metrics::{Inputs, Metrics, TimeHistogram};
 use goheap_stats::{CLASSES, ClassCounts, MemStats, Snapshot};
 
@@ -79,6 +80,31 @@ impl Program for Made {
             limited_in: 0,
             pauses: &TimeHistogram::NEW,
         })
+    }
+
+    fn map(&self, with: &mut dyn FnMut(&Run)) {
+        // Two spans of 16 KiB, and idle pages between and behind them.
+        for (page, pages, state) in [
+            (0, 2, State::InUse),
+            (2, 1, State::Retained),
+            (3, 2, State::Cached),
+            (5, 3, State::Released),
+        ] {
+            let span = state.is_span();
+            with(&Run {
+                address: (1 << 32) + page * 8192,
+                bytes: pages * 8192,
+                state,
+                class: 0,
+                slot_bytes: u64::from(span) * 16384,
+                slots: u16::from(span),
+                live: u16::from(span),
+                dead: 0,
+                waiting: 0,
+                opened: 0,
+                left: None,
+            });
+        }
     }
 
     fn gc(&self) {
