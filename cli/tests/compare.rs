@@ -156,3 +156,39 @@ fn what_cannot_be_compared_is_said() {
         assert_eq!(output.status.code(), Some(1));
     }
 }
+
+#[test]
+fn several_traces_have_a_row_each_and_both_sides_their_columns() {
+    let folder = tempfile::tempdir().unwrap();
+    let traces = [("one", 100), ("other", 50_000)].map(|(name, bytes)| {
+        let path = folder.path().join(format!("{name}.trace"));
+        let objects: String = (0..200).map(|id| format!("a {id} {bytes}\n")).collect();
+        fs::write(&path, format!("n 200\n{objects}s end\n")).unwrap();
+        path
+    });
+    let mut command = goheap();
+    command.arg("compare").args(&traces).args(["--runs", "2"]);
+    command.env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"));
+    let Some(output) = output(&mut command) else {
+        return;
+    };
+    let printed = text(&output.stdout);
+    for name in ["one", "other", "**all**"] {
+        let row = printed
+            .lines()
+            .find(|line| line.starts_with(&format!("| {name} |")));
+        let row = row.unwrap_or_else(|| panic!("{name} is missing:\n{printed}"));
+        assert_eq!(row.matches('|').count(), 9, "{row}");
+    }
+}
+
+#[test]
+fn the_projects_own_traces_can_be_had_and_replayed() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = goheap();
+    command.args(["compare", "--write-own"]).arg(folder.path());
+    assert!(command.status().unwrap().success());
+    let trace = folder.path().join("append.trace");
+    let records = support::read(&support::printed(&trace));
+    assert_eq!(records.last().unwrap().label, "append1999");
+}
