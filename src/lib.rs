@@ -54,7 +54,8 @@ mod http;
 pub mod malloc;
 mod map;
 pub mod options;
-mod profile;
+#[cfg(feature = "profile")]
+pub mod profile;
 mod publish;
 mod runtime;
 mod slow;
@@ -72,5 +73,7 @@ pub use goheap_stats::map::{Age, Fragmentation, Moment, Run, State};
 pub use goheap_stats::metrics;
 pub use goheap_stats::{BySize, MemStats};
 pub use map::{fragmentation, heap_map};
+#[cfg(feature = "profile")]
+pub use profile::write_heap_profile;
 pub use publish::{before_end, prepare_for_exec};
 pub use snapshot::{metrics, read_counts, read_mem_stats};

@@ -9,6 +9,8 @@ use crate::clock;
 use crate::collector::Collector;
 use crate::http;
 use crate::options::Options;
+#[cfg(feature = "profile")]
+use crate::profile;
 use crate::publish;
 use crate::thread;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -146,6 +148,7 @@ impl Runtime {
         self.tiny.store(options.tiny && !options.poison, Relaxed);
         self.scavtrace.store(options.scavtrace, Relaxed);
         HEAP.set_eager(options.eager);
+        #[cfg(feature = "profile")]
         HEAP.set_sample_rate(options.profile_rate, self.started_ns.load(Relaxed));
         if options.randomize {
             HEAP.randomize(os::random());
@@ -180,11 +183,15 @@ unsafe extern "C" fn before_fork() {
     RUNTIME.collector.fork_lock();
     HEAP.fork_lock();
     background::fork_lock();
+    #[cfg(feature = "profile")]
+    profile::fork_lock();
 }
 
 unsafe extern "C" fn after_fork_in_parent() {
     // SAFETY: `before_fork` took them in this thread.
     unsafe {
+        #[cfg(feature = "profile")]
+        profile::fork_unlock();
         background::fork_unlock();
         HEAP.fork_unlock();
         RUNTIME.collector.fork_unlock();
@@ -197,6 +204,8 @@ unsafe extern "C" fn after_fork_in_child() {
     background::forget_threads();
     publish::after_fork_in_child();
     http::after_fork_in_child();
+    #[cfg(feature = "profile")]
+    profile::after_fork_in_child();
     // SAFETY: this thread is the copy of the one that took them.
     unsafe { after_fork_in_parent() };
 }

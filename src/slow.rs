@@ -6,8 +6,10 @@
 //! goal, and see whether a cycle is due. Last, when no lock is held any more and the slot is as it is to be
 //! handed out, an object that is to be sampled is.
 
+#[cfg(feature = "profile")]
+use crate::profile;
 use crate::runtime::{HEAP, RUNTIME};
-use crate::{background, cycle, profile, thread};
+use crate::{background, cycle, thread};
 use core::ptr::null_mut;
 use core::sync::atomic::Ordering::Relaxed;
 use goheap_allocator::heap::{Refill, Slot};
@@ -34,10 +36,19 @@ fn finish(slot: Option<Slot>, bytes: usize) -> *mut u8 {
     let Some(Slot { at, sampled }) = slot else {
         return null_mut();
     };
-    if sampled {
-        profile::sample(at.as_ptr(), bytes);
-    }
+    sample_if(sampled, at.as_ptr(), bytes);
     at.as_ptr()
+}
+
+#[cfg_attr(
+    not(feature = "profile"),
+    expect(unused_variables, reason = "nothing is sampled without it")
+)]
+fn sample_if(sampled: bool, at: *mut u8, bytes: usize) {
+    #[cfg(feature = "profile")]
+    if sampled {
+        profile::sample(at, bytes);
+    }
 }
 
 /// Allocates a slot of `class` from a cache that the calling thread may use.
@@ -131,9 +142,7 @@ pub fn alloc_large(bytes: usize, align: usize, zeroed: bool) -> *mut u8 {
         // SAFETY: the object is this long, and nobody else has it yet.
         unsafe { large.at.write_bytes(0, bytes) };
     }
-    if large.sampled {
-        profile::sample(large.at, bytes);
-    }
+    sample_if(large.sampled, large.at, bytes);
     large.at
 }
 

@@ -23,6 +23,10 @@ pub enum Rank {
     Log,
     /// One size class; several at once only in ascending order of class.
     Class(u8),
+    /// The list of the program's modules: read with nothing taken inside.
+    Modules,
+    /// Walking a stack: with nothing taken inside.
+    Walker,
     /// What is kept of sampled objects.
     Samples,
     /// The page heap.
@@ -42,6 +46,8 @@ impl Rank {
             Rank::Caches => 2,
             Rank::Log => 3,
             Rank::Class(c) => 4 + u32::from(c),
+            Rank::Modules => 122,
+            Rank::Walker => 123,
             Rank::Samples => 124,
             Rank::Pages => 125,
             Rank::Meta => 126,

@@ -1,12 +1,153 @@
 //! The heap profile: which call sites allocated what is in use, by samples (Go: `runtime/mprof.go`,
 //! `runtime/pprof`).
+//!
+//! ```no_run
+//! # fn main() -> std::io::Result<()> {
+//! let file = std::fs::File::create("heap.pb.gz")?;
+//! goheap::write_heap_profile(file)?; // go tool pprof -top heap.pb.gz
+//!
+//! let before = goheap::profile::Profile::now();
+//! // …
+//! let since = goheap::profile::Profile::now().since(&before);
+//! since.write_text(std::io::stdout())?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | file | idea |
+//! | --- | --- |
+//! | `walk.rs` | the stack of who allocates, without allocating |
+//! | `modules.rs` | the program and its libraries |
+//! | `symbolize.rs` | functions and files for addresses |
 
-use crate::runtime::HEAP;
+mod modules;
+mod symbolize;
+mod walk;
 
-/// Samples the object of `bytes` at `at`, which is about to be handed out. Takes locks, so the calling
-/// thread holds none.
+use crate::read_mem_stats;
+use crate::runtime::{HEAP, RUNTIME};
+use goheap_allocator::heap::SiteView;
+use goheap_allocator::os;
+use goheap_allocator::sample::MAX_DEPTH;
+use goheap_stats::profile::{Estimate, Samples, Site, Symbols};
+use modules::Modules;
+use std::io::{self, Write};
+
+pub(crate) use walk::{after_fork_in_child, fork_lock, fork_unlock};
+
+/// Samples the object of `bytes` at `at`, which is about to be handed out. Takes locks and may allocate, so
+/// the calling thread holds none.
 #[cold]
 #[inline(never)]
-pub fn sample(at: *mut u8, bytes: usize) {
-    HEAP.sample(at.addr(), bytes, &[]);
+pub(crate) fn sample(at: *mut u8, bytes: usize) {
+    let mut stack = [0; MAX_DEPTH];
+    let depth = walk::capture(&mut stack);
+    HEAP.sample(at.addr(), bytes, &stack[..depth]);
+}
+
+/// The heap profile of a moment: estimates, by call site, from samples of one in `GOHEAP_PROFILE_RATE`
+/// bytes. What is in use is told as of the last completed cycle, as in Go, or before there was
+/// one, as of the moment itself; [`gc`](crate::gc) before it brings it up to date.
+#[derive(Clone, Debug)]
+pub struct Profile(Samples);
+
+impl Profile {
+    /// Reads the samples. Costs some microseconds, and about one more for each site and each sample in use.
+    pub fn now() -> Self {
+        RUNTIME.start();
+        let started = RUNTIME
+            .started_ns
+            .load(core::sync::atomic::Ordering::Relaxed);
+        let (mut sites, mut frames) = HEAP.sites();
+        loop {
+            // Nothing may be allocated while the sites are read, so there is room for some that come meanwhile.
+            let mut found: Vec<(Site, usize)> = Vec::with_capacity(sites + sites / 4 + 16);
+            let mut addresses: Vec<u64> = Vec::with_capacity(frames + frames / 4 + 16 * MAX_DEPTH);
+            let mut fits = true;
+            HEAP.for_each_site(|site| {
+                fits = found.len() < found.capacity()
+                    && addresses.len() + site.stack.len() <= addresses.capacity();
+                if fits {
+                    addresses.extend(site.stack.iter().map(|&address| address as u64));
+                    found.push((counts(&site), site.stack.len()));
+                }
+                fits
+            });
+            if !fits {
+                (sites, frames) = HEAP.sites();
+                continue;
+            }
+            let mut rest = &addresses[..];
+            let stacks = found.into_iter().map(|(site, depth)| {
+                let (stack, more) = rest.split_at(depth);
+                rest = more;
+                Site {
+                    stack: stack.to_vec(),
+                    ..site
+                }
+            });
+            return Self(Samples {
+                rate: HEAP.sample_rate().get(),
+                taken_ns: os::wall_clock_ns(),
+                duration_ns: os::monotonic_ns().saturating_sub(started),
+                sites: stacks.collect(),
+            });
+        }
+    }
+
+    /// What came since `earlier`; what is in use less than then is negative.
+    pub fn since(&self, earlier: &Profile) -> Profile {
+        Self(self.0.since(&earlier.0))
+    }
+
+    /// What all sites together stand for.
+    pub fn total(&self) -> Estimate {
+        self.0.total()
+    }
+
+    /// Writes it as `go tool pprof` and others read it: gzipped profile.proto, with
+    /// the names of functions and the build ids of files. Its sample types are Go's four and `held_space`: bytes of
+    /// span that a site's survivors keep from going idle. Reads the files of the program and its libraries: some
+    /// hundred milliseconds and as many bytes as their debug information has, for the length of the call.
+    ///
+    /// # Errors
+    /// What `to` refuses.
+    pub fn write_pprof(&self, to: impl Write) -> io::Result<()> {
+        self.0.write_pprof(&self.symbols(), to)
+    }
+
+    /// Writes it as text, as Go does for `?debug=1`: samples as they were counted, each site's functions,
+    /// and the counters below.
+    ///
+    /// # Errors
+    /// What `to` refuses.
+    pub fn write_text(&self, to: impl Write) -> io::Result<()> {
+        self.0.write_text(&self.symbols(), &read_mem_stats(), to)
+    }
+
+    fn symbols(&self) -> Symbols {
+        let stacks = self.0.sites.iter().map(|site| &site.stack);
+        symbolize::symbolize(&Modules::now(), stacks.flatten().map(|address| address - 1))
+    }
+}
+
+fn counts(site: &SiteView) -> Site {
+    let c = &site.counts;
+    Site {
+        stack: Vec::new(),
+        slot_bytes: site.slot_bytes as u64,
+        allocs: c.allocs as i64,
+        frees: c.frees as i64,
+        requested: c.requested as i64 - c.requested_freed as i64,
+        held: site.held,
+    }
+}
+
+/// Writes the heap profile of this moment as `go tool pprof` reads it; see [`Profile::write_pprof`]
+/// (Go: `pprof.WriteHeapProfile`).
+///
+/// # Errors
+/// What `to` refuses.
+pub fn write_heap_profile(to: impl Write) -> io::Result<()> {
+    Profile::now().write_pprof(to)
 }

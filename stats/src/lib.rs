@@ -1,6 +1,6 @@
 //! What goheap counts: Go's `MemStats`, the identities its figures keep, the figures of Go's
 //! `runtime/metrics`,
-//! the lines that Go prints about a cycle and about scavenging, and the page in which a
+//! the lines that Go prints about a cycle and about scavenging, the heap profile, and the page in which a
 //! running program shows its figures.
 //!
 //! Everything here is plain data and arithmetic over it: no clock, no global, no
@@ -13,6 +13,8 @@ pub mod explain;
 pub mod map;
 mod mem_stats;
 pub mod metrics;
+#[cfg(feature = "profile")]
+pub mod profile;
 pub mod shared_page;
 mod snapshot;
 mod states;

@@ -17,6 +17,7 @@
 
 mod line;
 mod linux;
+mod modules;
 mod process;
 mod resident;
 mod shared;
@@ -26,6 +27,7 @@ pub use line::Line;
 pub use linux::{
     Futex, Linux, monotonic_ns, process_cpu_ns, stderr_line, wall_clock_ns, yield_now,
 };
+pub use modules::{Module, for_each_module, is_readable, module_changes};
 pub use process::{
     ThreadKey, at_exit, at_fork, environment, exit_as_last_thread, forget_threads, has_environment,
     is_main_thread, keeping_errno, only_own_threads, own_descriptors, process_id, processors,
