@@ -8,6 +8,7 @@
 //! daemon has put its standard error elsewhere, of which the server's thread keeps a copy, and children that end soon are gone.
 
 use crate::options::{self, Options};
+use crate::profile::{self, Profile};
 use crate::runtime::RUNTIME;
 use crate::{background, control, snapshot};
 use core::ffi::c_void;
@@ -20,6 +21,7 @@ use goheap_allocator::os;
 use goheap_http::{Knob, Program, Server};
 use goheap_stats::map::Run;
 use goheap_stats::metrics::Metrics;
+use goheap_stats::profile::{Samples, Symbols};
 use goheap_stats::{MemStats, Snapshot};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -43,6 +45,9 @@ const AFTER_FORK: Duration = Duration::from_secs(1);
 const TRIES: u32 = 20;
 const BETWEEN: Duration = Duration::from_millis(100);
 
+/// Bytes of stack: reading debug information, for a profile's functions, goes deep.
+const STACK: usize = 8 << 20;
+
 /// Sets where the process is to be served.
 pub fn configure(address: Option<SocketAddr>) {
     if let Some(address) = address
@@ -65,7 +70,8 @@ pub fn begin_if_due() {
     }
     let body = if state == FORKED { serve_child } else { serve };
     // SAFETY: no stack is given.
-    let started = os::keeping_errno(|| unsafe { os::start_thread(c"goheap-http", None, body) });
+    let started =
+        os::keeping_errno(|| unsafe { os::start_thread(c"goheap-http", None, STACK, body) });
     if !started && let Some(address) = ADDRESS.get() {
         complain(address, format_args!("the system refuses a thread"));
     }
@@ -138,6 +144,14 @@ impl Program for Heap {
 
     fn metrics(&self) -> Metrics {
         snapshot::metrics()
+    }
+
+    fn samples(&self) -> Samples {
+        Profile::now().into_samples()
+    }
+
+    fn symbols(&self, samples: &Samples) -> Symbols {
+        profile::symbols(samples)
     }
 
     fn map(&self, with: &mut dyn FnMut(&Run)) {

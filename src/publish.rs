@@ -83,7 +83,7 @@ fn publish(path: &Path, page: &'static SharedPage) {
     // Release: pairs with Acquire in `page`.
     PAGE.store(core::ptr::from_ref(page).cast_mut(), Release);
     // SAFETY: no stack is given.
-    let started = unsafe { os::start_thread(c"goheap-publish", None, answer) };
+    let started = unsafe { os::start_thread(c"goheap-publish", None, 0, answer) };
     if !started {
         forget_page();
         path.remove();

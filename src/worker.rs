@@ -74,7 +74,7 @@ impl Worker {
         }
         // SAFETY: the stack is this thread's alone, there is one thread, and it never ends.
         let started =
-            unsafe { os::start_thread(self.name, HEAP.pages().stack(self.stack), self.body) };
+            unsafe { os::start_thread(self.name, HEAP.pages().stack(self.stack), 0, self.body) };
         if !started {
             self.state.store(REFUSED, Relaxed);
         }

@@ -11,6 +11,8 @@ use serde_json::Value;
 
 #[path = "support/child.rs"]
 mod child;
+#[path = "support/pprof.rs"]
+mod pprof;
 
 #[global_allocator]
 static HEAP: goheap::GoHeap = goheap::GoHeap::new();
@@ -238,4 +240,63 @@ fn a_daemon_is_served_in_its_parents_place() {
     assert_ne!(daemon.to_string(), outcome.reported("parent"));
     // SAFETY: a process that this test started.
     unsafe { libc::kill(daemon, libc::SIGKILL) };
+}
+
+/// Keeps 40 MiB, a KiB at a time.
+#[inline(never)]
+fn keeps_much(kept: &mut Vec<Vec<u8>>) {
+    kept.extend((0..40 << 10).map(|_| black_box(vec![1u8; 1024])));
+}
+
+/// Allocates 100 MiB, and keeps nothing.
+#[inline(never)]
+fn keeps_nothing() {
+    (0..100 << 10).for_each(|_| drop(black_box(vec![1u8; 1024])));
+}
+
+/// The figure of the function of that name.
+fn of(top: &(Vec<(String, f64)>, f64), name: &str) -> f64 {
+    let found = top.0.iter().filter(|(function, _)| function.contains(name));
+    found.map(|(_, bytes)| bytes).sum()
+}
+
+#[test]
+fn gos_pprof_fetches_profiles() {
+    let body = || {
+        let Some(go) = pprof::go() else { return };
+        let port = own_port();
+        let top = |path: &str, what: &[&str]| {
+            let address = format!("http://127.0.0.1:{port}/debug/pprof/{path}");
+            pprof::top(&go, what, std::path::Path::new(&address))
+        };
+        let mut kept = Vec::new();
+        keeps_much(&mut kept);
+        keeps_nothing();
+        asked(port, "GET /debug/state");
+        let mib = f64::from(1 << 20);
+        let much = |top| of(&top, "keeps_much") / mib;
+        let nothing = |top| of(&top, "keeps_nothing") / mib;
+        // What is shown first is what the profile's name says.
+        let heap = top("heap?gc=1", &[]);
+        assert!((30.0..50.0).contains(&much(heap.clone())), "{heap:?}");
+        assert!(nothing(heap.clone()) < 5.0, "{heap:?}");
+        let allocs = top("allocs", &[]);
+        assert!(
+            (75.0..125.0).contains(&nothing(allocs.clone())),
+            "{allocs:?}"
+        );
+        // Over two seconds: what comes in it, and not what was there.
+        let delta = thread::scope(|scope| {
+            scope.spawn(|| {
+                thread::sleep(Duration::from_millis(600));
+                keeps_nothing();
+            });
+            top("allocs?seconds=2", &[])
+        });
+        assert!((75.0..125.0).contains(&nothing(delta.clone())), "{delta:?}");
+        assert!(much(delta.clone()).abs() < 5.0, "{delta:?}");
+        black_box(kept);
+    };
+    let outcome = child::run(gos_pprof_fetches_profiles, at(free_port()), body);
+    print!("{}", outcome.expect_success().stdout);
 }

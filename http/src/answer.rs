@@ -1,5 +1,6 @@
 //! What each path answers.
 
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -7,13 +8,13 @@ use crate::families::Families;
 use crate::map::Map;
 use crate::request::{Method, Request};
 use crate::response::Response;
-use crate::{Knob, Program, exposition, process, state};
+use crate::{Knob, Program, exposition, pprof, process, state};
 
 const PAGE: &str = include_str!("page.html");
 /// The page brings all it has, asks this server alone, and stands in no other page.
 const PAGE_POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
     img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-const HTML: &str = "text/html; charset=utf-8";
+pub const HTML: &str = "text/html; charset=utf-8";
 const JSON: &str = "application/json; charset=utf-8";
 
 /// What there is to be asked about.
@@ -21,10 +22,11 @@ pub struct Site<'a> {
     pub program: &'a dyn Program,
     /// The address that the server was given.
     pub given: SocketAddr,
+    /// How many are being answered over some time.
+    pub waiting: Cell<usize>,
 }
 
 /// An answer, or what will be one.
-#[expect(dead_code, reason = "profiles over some seconds are to come")]
 pub enum Answer {
     Now(Response),
     Later(Later),
@@ -41,7 +43,15 @@ impl Site<'_> {
     pub fn answer(&self, request: &Request) -> Answer {
         let get = request.method == Method::Get;
         let path = request.path.as_str();
+        // Go's pprof asks here for what a profile has no names of. There are none but those in profiles.
+        if path == "/debug/pprof/symbol" {
+            return Answer::Now(Response::text("num_symbols: 0"));
+        }
+        if let Some(name) = path.strip_prefix("/debug/pprof/").filter(|_| get) {
+            return pprof::answer(self, name, request);
+        }
         Answer::Now(match (path, get) {
+            ("/debug/pprof", true) => Response::moved("/debug/pprof/"),
             ("/", true) => Response::ok(HTML, PAGE).with("Content-Security-Policy", PAGE_POLICY),
             ("/metrics", true) => self.metrics(request),
             ("/debug/vars", true) => self.vars(),

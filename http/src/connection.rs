@@ -79,6 +79,11 @@ impl Connection {
         }
     }
 
+    /// Whether it is being answered over some time.
+    pub fn is_waiting(&self) -> bool {
+        matches!(self.state, State::Waiting(_))
+    }
+
     /// Since when it waits for its client, if it does: not while it owes that an answer that takes time.
     pub fn waits_since(&self, now: Instant) -> Option<Instant> {
         let waits = match self.state {
@@ -91,7 +96,7 @@ impl Connection {
 
     /// Goes on as far as it can; `false`: it is over.
     pub fn step(&mut self, ready: PollFlags, now: Instant, site: &Site<'_>) -> bool {
-        if matches!(self.state, State::Waiting(_)) {
+        if self.is_waiting() {
             return match now >= self.deadline {
                 true => self.answer_late(now, site),
                 false => ready.is_empty(),
@@ -133,6 +138,7 @@ impl Connection {
                 Answer::Now(response) if request.without_body => response.without_body(),
                 Answer::Now(response) => response,
                 Answer::Later(later) => {
+                    site.waiting.set(site.waiting.get() + 1);
                     self.deadline = now + later.after;
                     self.state = State::Waiting(later);
                     return Ok(true);

@@ -4,6 +4,7 @@
 //! | path | answer |
 //! | --- | --- |
 //! | `/` | the live page |
+//! | `/debug/pprof/`, `/debug/pprof/heap`, `/debug/pprof/allocs` | heap profiles, as Go's `net/http/pprof` serves them |
 //! | `/metrics` | OpenMetrics or Prometheus's text, under the names of Prometheus's Go collector |
 //! | `/debug/vars` | `runtime.MemStats` as Go's expvar has it |
 //! | `/debug/state`, `/debug/map` | what the live page draws, as JSON |
@@ -21,6 +22,7 @@
 //! | `connection.rs` | a client, from its first byte to its last |
 //! | `request.rs` | what it asks, and whether it may |
 //! | `answer.rs` | what each path answers |
+//! | `pprof.rs` | heap profiles |
 //! | `response.rs` | an answer as bytes |
 //! | `families.rs`, `exposition.rs` | Prometheus's metrics, and how they are written |
 //! | `state.rs`, `map.rs` | what the live page draws |
@@ -32,6 +34,7 @@ mod connection;
 mod exposition;
 mod families;
 mod map;
+mod pprof;
 mod process;
 mod request;
 mod response;
@@ -42,6 +45,7 @@ pub use server::Server;
 
 use goheap_stats::map::Run;
 use goheap_stats::metrics::Metrics;
+use goheap_stats::profile::{Samples, Symbols};
 use goheap_stats::{MemStats, Snapshot};
 
 /// The heap of the program in which the server runs. Methods may take as long as a cycle does.
@@ -50,6 +54,10 @@ pub trait Program: Sync {
     fn counters(&self) -> (MemStats, Snapshot);
     /// The figures of `runtime/metrics`.
     fn metrics(&self) -> Metrics;
+    /// What the heap profile has sampled up to now.
+    fn samples(&self) -> Samples;
+    /// The functions of the samples' stacks.
+    fn symbols(&self, samples: &Samples) -> Symbols;
     /// Calls `with` for each run of the heap's address space, by address.
     fn map(&self, with: &mut dyn FnMut(&Run));
     /// Runs a cycle (Go: `runtime.GC`).

@@ -33,6 +33,11 @@ impl Response {
         }
     }
 
+    /// It is elsewhere.
+    pub fn moved(to: &str) -> Self {
+        Self::refusal(301, to).with("Location", to)
+    }
+
     /// With one more header.
     pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
@@ -70,6 +75,7 @@ impl Response {
 fn reason(status: u16) -> &'static str {
     match status {
         200 => "OK",
+        301 => "Moved Permanently",
         400 => "Bad Request",
         403 => "Forbidden",
         404 => "Not Found",

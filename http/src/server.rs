@@ -1,5 +1,6 @@
 //! All connections in one thread: it sleeps until one of them can go on, or has taken too long.
 
+use std::cell::Cell;
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
@@ -49,6 +50,7 @@ impl Server {
         let site = Site {
             program,
             given: self.given,
+            waiting: Cell::new(0),
         };
         let mut connections: Vec<Connection> = Vec::new();
         let mut accept_at = Instant::now();
@@ -59,6 +61,10 @@ impl Server {
             let (new, old) = ready
                 .split_last()
                 .map_or((false, &[][..]), |(new, old)| (!new.is_empty(), old));
+            let waiting = connections
+                .iter()
+                .filter(|connection| connection.is_waiting());
+            site.waiting.set(waiting.count());
             let mut old = old.iter();
             connections.retain_mut(|connection| {
                 let ready = old.next().copied().unwrap_or(PollFlags::empty());

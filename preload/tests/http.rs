@@ -75,6 +75,8 @@ fn a_c_program_is_served() {
         .and_then(|bytes| bytes.parse().ok())
         .expect("a number");
     assert!(alloc > f64::from(64 << 20), "{alloc}");
+    let profile = asked(&address, "GET /debug/pprof/heap?debug=1");
+    assert!(profile.contains("\r\n\r\nheap profile: "), "{profile}");
     drop(program.stdin.take());
     assert!(program.wait().expect("it ends").success());
 }

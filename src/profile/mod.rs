@@ -29,7 +29,7 @@ use crate::runtime::{HEAP, RUNTIME};
 use goheap_allocator::heap::SiteView;
 use goheap_allocator::os;
 use goheap_allocator::sample::MAX_DEPTH;
-use goheap_stats::profile::{Estimate, Samples, Site, Symbols};
+use goheap_stats::profile::{Estimate, Samples, Shown, Site, Symbols};
 use modules::Modules;
 use std::io::{self, Write};
 
@@ -113,7 +113,7 @@ impl Profile {
     /// # Errors
     /// What `to` refuses.
     pub fn write_pprof(&self, to: impl Write) -> io::Result<()> {
-        self.0.write_pprof(&self.symbols(), to)
+        self.0.write_pprof(&self.symbols(), Shown::InUse, to)
     }
 
     /// Writes it as text, as Go does for `?debug=1`: samples as they were counted, each site's functions,
@@ -125,10 +125,21 @@ impl Profile {
         self.0.write_text(&self.symbols(), &read_mem_stats(), to)
     }
 
-    fn symbols(&self) -> Symbols {
-        let stacks = self.0.sites.iter().map(|site| &site.stack);
-        symbolize::symbolize(&Modules::now(), stacks.flatten().map(|address| address - 1))
+    /// What was sampled.
+    #[cfg(feature = "http")]
+    pub(crate) fn into_samples(self) -> Samples {
+        self.0
     }
+
+    fn symbols(&self) -> Symbols {
+        symbols(&self.0)
+    }
+}
+
+/// The functions of the samples' stacks. Reads the files of the program and its libraries.
+pub(crate) fn symbols(samples: &Samples) -> Symbols {
+    let stacks = samples.sites.iter().map(|site| &site.stack);
+    symbolize::symbolize(&Modules::now(), stacks.flatten().map(|address| address - 1))
 }
 
 fn counts(site: &SiteView) -> Site {

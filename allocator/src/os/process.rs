@@ -134,17 +134,20 @@ pub fn exit_as_last_thread() {
 }
 
 /// Starts a detached thread that runs `body` with all signals blocked: signals are the program's. It
-/// runs on `stack` (lowest address, bytes) if that is given and large enough. `false` if the system refuses.
+/// runs on `stack` (lowest address, bytes) if that is given and large enough, else on one of `least` bytes or more.
+/// `false` if the system refuses.
 ///
 /// # Safety
 /// The stack is memory that nothing else uses as long as the thread runs.
 pub unsafe fn start_thread(
     name: &'static CStr,
     stack: Option<(NonNull<u8>, usize)>,
+    least: usize,
     body: extern "C" fn(*mut c_void) -> *mut c_void,
 ) -> bool {
     let given = stack.map(|(lowest, bytes)| (lowest.as_ptr(), bytes));
-    let made = STACKS.map(|bytes| (core::ptr::null_mut(), bytes));
+    let made = STACKS.iter().filter(|&&bytes| bytes >= least);
+    let made = made.map(|&bytes| (core::ptr::null_mut(), bytes));
     // SAFETY: plain C structures that are initialised before they are used; the stack is the caller's.
     unsafe {
         let (mut all, mut before): (libc::sigset_t, libc::sigset_t) =

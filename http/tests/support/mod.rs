@@ -10,6 +10,7 @@ use std::time::Duration;
 use goheap_http::{Knob, Program, Server};
 use goheap_stats::map::{Run, State};
 use goheap_stats::metrics::{Inputs, Metrics, TimeHistogram};
+use goheap_stats::profile::{Samples, Site, Symbols};
 use goheap_stats::{CLASSES, ClassCounts, MemStats, Snapshot};
 
 /// A client that is not answered is a failure, not a hang of the whole run.
@@ -18,6 +19,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A program with made-up figures, which writes down what is done to it.
 pub struct Made {
     done: Mutex<Vec<String>>,
+    /// How often its samples were taken.
+    taken: Mutex<i64>,
 }
 
 impl Made {
@@ -82,6 +85,27 @@ impl Program for Made {
         })
     }
 
+    fn samples(&self) -> Samples {
+        let mut taken = self.taken.lock().unwrap();
+        *taken += 1;
+        Samples {
+            rate: 512 << 10,
+            taken_ns: 1,
+            duration_ns: 1,
+            sites: vec![Site {
+                stack: vec![0x1001, 0x2001],
+                slot_bytes: 1 << 20,
+                // Three more each time that somebody looks.
+                allocs: 3 * *taken,
+                ..Site::default()
+            }],
+        }
+    }
+
+    fn symbols(&self, _: &Samples) -> Symbols {
+        Symbols::default()
+    }
+
     fn map(&self, with: &mut dyn FnMut(&Run)) {
         // Two spans of 16 KiB, and idle pages between and behind them.
         for (page, pages, state) in [
@@ -139,6 +163,7 @@ impl Program for Made {
 pub fn served() -> (SocketAddr, &'static Made) {
     let made: &'static Made = Box::leak(Box::new(Made {
         done: Mutex::new(Vec::new()),
+        taken: Mutex::new(0),
     }));
     let server = Server::bind("127.0.0.1:0".parse().unwrap()).expect("a port is free");
     let address = server.address().expect("it has an address");
@@ -152,6 +177,7 @@ pub struct Reply {
     pub status: u16,
     pub head: String,
     pub body: String,
+    pub bytes: Vec<u8>,
 }
 
 impl Reply {
@@ -183,8 +209,11 @@ pub fn sent(address: SocketAddr, bytes: &[u8]) -> Reply {
 /// Reads an answer to its end.
 #[track_caller]
 pub fn reply(stream: &mut TcpStream) -> Reply {
-    let mut text = String::new();
-    stream.read_to_string(&mut text).expect("it answers");
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).expect("it answers");
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    let behind = bytes.windows(4).position(|four| four == b"\r\n\r\n");
+    let bytes = bytes.split_off(behind.map_or(bytes.len(), |at| at + 4));
     let (head, body) = text
         .split_once("\r\n\r\n")
         .unwrap_or_else(|| panic!("no answer: {text:?}"));
@@ -193,6 +222,7 @@ pub fn reply(stream: &mut TcpStream) -> Reply {
         status: status.unwrap_or_else(|| panic!("no status: {head}")),
         head: head.into(),
         body: body.into(),
+        bytes,
     }
 }
 

@@ -16,7 +16,7 @@ mod symbols;
 mod tests;
 mod text;
 
-pub use pprof::SAMPLE_TYPES;
+pub use pprof::{SAMPLE_TYPES, Shown};
 pub use symbols::{Frame, Mapping, Symbols};
 
 use std::collections::HashMap;

@@ -12,6 +12,15 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::io::{self, Write};
 
+/// What a profile's readers are to show first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// What is in use, as in Go's profile "heap".
+    InUse,
+    /// All that was allocated, as in Go's profile "allocs".
+    Allocated,
+}
+
 /// What is told of each site, and in which unit. The last is goheap's own: bytes of span that a site's
 /// objects keep from going idle.
 pub const SAMPLE_TYPES: [(&str, &str); 5] = [
@@ -248,13 +257,13 @@ impl Samples {
     ///
     /// # Errors
     /// What `to` refuses.
-    pub fn write_pprof(&self, symbols: &Symbols, to: impl Write) -> io::Result<()> {
+    pub fn write_pprof(&self, symbols: &Symbols, shown: Shown, to: impl Write) -> io::Result<()> {
         let mut gzip = GzEncoder::new(to, Compression::default());
-        gzip.write_all(&self.to_proto(symbols).encode_to_vec())?;
+        gzip.write_all(&self.to_proto(symbols, shown).encode_to_vec())?;
         gzip.finish()?.flush()
     }
 
-    pub(super) fn to_proto(&self, symbols: &Symbols) -> Profile {
+    pub(super) fn to_proto(&self, symbols: &Symbols, shown: Shown) -> Profile {
         let mut builder = Builder {
             symbols,
             strings: Strings {
@@ -270,7 +279,10 @@ impl Samples {
             .iter()
             .map(|&pair| builder.value_type(pair))
             .collect();
-        builder.profile.default_sample_type = builder.strings.of("inuse_space");
+        builder.profile.default_sample_type = builder.strings.of(match shown {
+            Shown::InUse => "inuse_space",
+            Shown::Allocated => "alloc_space",
+        });
         builder.profile.period_type = Some(builder.value_type(("space", "bytes")));
         builder.profile.period = self.rate as i64;
         builder.profile.time_nanos = self.taken_ns as i64;

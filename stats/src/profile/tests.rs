@@ -104,7 +104,7 @@ fn what_is_written_is_a_whole_profile() {
         site(&[], 64, 1, 1),
     ]);
     let mut gzip = Vec::new();
-    from.write_pprof(&symbols(), &mut gzip)
+    from.write_pprof(&symbols(), Shown::InUse, &mut gzip)
         .expect("a vector takes all");
     let mut bytes = Vec::new();
     GzDecoder::new(&gzip[..])
