@@ -3,6 +3,7 @@
 use std::hint::black_box;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -71,6 +72,48 @@ fn state(port: u16) -> Value {
     serde_json::from_str(&asked(port, "GET /debug/state")).expect("JSON")
 }
 
+/// The server's thread, as the kernel's folder of it, if there is one.
+fn server() -> Option<PathBuf> {
+    let threads = std::fs::read_dir("/proc/self/task").expect("threads are listed");
+    let mut folders = threads.filter_map(|thread| Some(thread.ok()?.path()));
+    folders.find(|folder| {
+        std::fs::read_to_string(folder.join("comm")).is_ok_and(|name| name == "goheap-http\n")
+    })
+}
+
+/// The port at which the server's thread listens, once it does.
+fn port_listened_at() -> Option<u16> {
+    let files = std::fs::read_dir(server()?.join("fd")).ok()?;
+    let links = files.filter_map(|file| std::fs::read_link(file.ok()?.path()).ok());
+    let names: Vec<_> = links
+        .map(|link| link.to_string_lossy().into_owned())
+        .collect();
+    let sockets = std::fs::read_to_string("/proc/net/tcp").ok()?;
+    let mut listening = sockets.lines().filter_map(|line| {
+        let words: Vec<_> = line.split_whitespace().collect();
+        // The local address, the state and the inode; 0A is LISTEN.
+        let (address, state, inode) = (words.get(1)?, words.get(3)?, words.get(9)?);
+        let own = *state == "0A" && names.contains(&format!("socket:[{inode}]"));
+        let (_, port) = address.split_once(':').filter(|_| own)?;
+        u16::from_str_radix(port, 16).ok()
+    });
+    listening.next()
+}
+
+/// Allocates until something is so.
+#[track_caller]
+fn wait_for<T>(mut what: impl FnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        black_box(vec![1u8; 1 << 20]);
+        if let Some(found) = what() {
+            return found;
+        }
+        assert!(begun.elapsed() < PATIENCE, "in vain");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
 #[test]
 fn a_program_is_seen_and_steered() {
     let body = || {
@@ -105,15 +148,15 @@ fn a_program_is_seen_and_steered() {
 #[test]
 fn port_0_is_any_and_is_said() {
     let body = || {
-        black_box(vec![1u8; 1 << 20]);
-        // Its line on standard error is the parent's to read; the process ends in its own time.
-        thread::sleep(Duration::from_millis(500));
+        let port = wait_for(port_listened_at);
+        state(port);
+        child::report("port", port);
     };
     let outcome = child::run(port_0_is_any_and_is_said, at(0), body).expect_success();
     let said = outcome.stderr.trim();
     let address = said.split_once(" is served at http://127.0.0.1:");
-    let port = address.and_then(|(_, rest)| rest.strip_suffix('/')?.parse::<u16>().ok());
-    assert!(port.is_some_and(|port| port > 0), "{said}");
+    let port = address.and_then(|(_, rest)| rest.strip_suffix('/'));
+    assert_eq!(port, Some(outcome.reported("port")), "{said}");
 }
 
 #[test]
@@ -121,11 +164,9 @@ fn a_port_in_use_is_said_once_and_the_program_goes_on() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let port = taken.local_addr().expect("it has an address").port();
     let body = || {
-        for n in 0..40 {
-            black_box(vec![1u8; 1 << 20]);
-            thread::sleep(Duration::from_millis(100));
-            goheap::set_gc_percent(100 + n);
-        }
+        wait_for(server);
+        wait_for(|| server().is_none().then_some(()));
+        assert_eq!(goheap::set_gc_percent(70), 100);
     };
     let test = a_port_in_use_is_said_once_and_the_program_goes_on;
     let outcome = child::run(test, at(port), body).expect_success();
@@ -185,11 +226,9 @@ fn a_forked_child_leaves_its_parents_port_alone() {
         let port = own_port();
         let parent = state(port)["pid"].clone();
         let process = fork(|| {
-            // Allocates, and outlives the time in which it may ask for the port.
-            for _ in 0..50 {
-                black_box(vec![1u8; 1 << 20]);
-                thread::sleep(Duration::from_millis(100));
-            }
+            // Until it has given up.
+            wait_for(server);
+            wait_for(|| server().is_none().then_some(()));
         });
         for _ in 0..20 {
             assert_eq!(state(port)["pid"], parent);
