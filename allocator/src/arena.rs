@@ -13,11 +13,11 @@
 use crate::meta::Meta;
 use crate::os::{Os, OsError};
 use crate::page_heap::shrink::cut;
-use crate::span::Span;
+use crate::span::{Entry, Span};
 use crate::{CHUNK, CHUNK_PAGES, PAGE, PAGE_SHIFT};
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use core::sync::atomic::{AtomicPtr, AtomicUsize};
+use core::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize};
 
 /// Where Go puts its heap on 64-bit systems, if that is free.
 const HINT: usize = 0xc0_0000_0000;
@@ -51,7 +51,8 @@ struct Reservation {
 pub struct Arena {
     reservations: [Reservation; RESERVATIONS],
     count: AtomicUsize,
-    spans: AtomicPtr<AtomicPtr<Span>>,
+    /// By page, an [`Entry`].
+    spans: AtomicPtr<AtomicU64>,
     /// Pages that the tables have room for.
     capacity: AtomicUsize,
     /// Where the first reservation is to lie, if that is free.
@@ -126,16 +127,16 @@ impl Arena {
     ) -> Result<(Extent, T), OsError> {
         let base = os.reserve(self.hint.load(Relaxed), bytes, CHUNK)?;
         let capacity = bytes / PAGE * ROOM;
-        let made = meta
-            .table::<O, AtomicPtr<Span>>(os, capacity)
-            .and_then(|spans| match tables(capacity / CHUNK_PAGES) {
+        let made = meta.table::<O, AtomicU64>(os, capacity).and_then(|spans| {
+            match tables(capacity / CHUNK_PAGES) {
                 Ok(t) => Ok((spans, t)),
                 Err(e) => {
                     // SAFETY: just mapped, used by nobody.
-                    unsafe { os.unreserve(spans.cast(), capacity * size_of::<AtomicPtr<Span>>()) };
+                    unsafe { os.unreserve(spans.cast(), capacity * size_of::<AtomicU64>()) };
                     Err(e)
                 }
-            });
+            }
+        });
         let (spans, t) = match made {
             Ok(m) => m,
             Err(e) => {
@@ -262,12 +263,18 @@ impl Arena {
         page + (at.next_multiple_of(align * PAGE) - at) / PAGE
     }
 
-    /// The entry of the span table for page `page`, which lies in a reservation.
     #[inline(always)]
-    pub fn entry(&self, page: usize) -> &AtomicPtr<Span> {
+    fn slot(&self, page: usize) -> &AtomicU64 {
         debug_assert!(page < self.capacity.load(Relaxed));
         // SAFETY: the table has `capacity` entries and is never unmapped.
         unsafe { &*self.spans.load(Relaxed).add(page) }
+    }
+
+    /// The span that page `page` is of, which lies in a reservation; null if there is none.
+    #[inline(always)]
+    pub fn span_at(&self, page: usize) -> *mut Span {
+        // Acquire: pairs with Release in `set_spans`; the span's fields are there.
+        Entry::from_raw(self.slot(page).load(Acquire)).span()
     }
 
     /// The first reservation, for many look-ups.
@@ -281,43 +288,52 @@ impl Arena {
         }
     }
 
-    /// The span that holds `address`, null where there is none.
+    /// What the span table says of the page of `address`.
     #[inline(always)]
-    pub fn span_of(&self, address: usize) -> *mut Span {
+    pub fn entry_of(&self, address: usize) -> Entry {
         match self.page_of(address) {
-            // Acquire: pairs with Release in `set_spans`; the span's fields are there.
-            Some(page) => self.entry(page).load(Acquire),
-            None => null_mut(),
+            // Acquire: as in `span_at`.
+            Some(page) => Entry::from_raw(self.slot(page).load(Acquire)),
+            None => Entry::NONE,
         }
     }
 
-    /// Enters `span` (or null) for `pages` pages from `first` on. Callers own these pages.
-    pub fn set_spans(&self, first: usize, pages: usize, span: *mut Span) {
-        for p in first..first + pages {
-            // Release: pairs with Acquire in `span_of`.
-            self.entry(p).store(span, Release);
+    /// The span that holds `address`, null where there is none.
+    #[inline(always)]
+    pub fn span_of(&self, address: usize) -> *mut Span {
+        self.entry_of(address).span()
+    }
+
+    /// Enters `span` for its `pages` pages from `first` on, or that there is none. Callers own these pages.
+    pub fn set_spans(&self, first: usize, pages: usize, span: Option<&'static Span>) {
+        for page in 0..pages {
+            let entry = span.map_or(Entry::NONE, |span| Entry::new(span, page));
+            // Release: pairs with Acquire in `span_at`.
+            self.slot(first + page).store(entry.to_raw(), Release);
         }
     }
 }
 
-/// The first reservation, in registers; others take a [look-up](Arena::span_of) of their own.
+/// The first reservation, in registers; others take a [look-up](Arena::entry_of) of their own.
 #[derive(Clone, Copy, Debug)]
 pub struct View {
     base: usize,
     pages: usize,
-    spans: *const AtomicPtr<Span>,
+    spans: *const AtomicU64,
 }
 
 impl View {
-    /// The span that holds `address`; null where there is none, and beyond the reservation.
+    /// What the span table says of the page of `address`; `None` beyond the reservation.
     #[inline(always)]
-    pub fn span_of(self, address: usize) -> *const Span {
+    pub fn entry_of(self, address: usize) -> Option<Entry> {
         let page = address.wrapping_sub(self.base) >> PAGE_SHIFT;
         if page >= self.pages {
-            return core::ptr::null();
+            return None;
         }
         // SAFETY: the table has an entry for each page. Acquire: pairs with Release in `set_spans`.
-        unsafe { &*self.spans.add(page) }.load(Acquire)
+        Some(Entry::from_raw(
+            unsafe { &*self.spans.add(page) }.load(Acquire),
+        ))
     }
 }
 

@@ -3,18 +3,17 @@
 use super::Heap;
 use super::report::report_and_abort;
 use super::watch::poison;
-use crate::PAGE;
 use crate::cache::{Cache, Drained};
 use crate::os::Os;
-use crate::prefetch;
-use crate::span::{Misuse, Plot, Span, Tag};
+use crate::size_class::SizeClass;
+use crate::span::{Entry, Grave, Misuse, Plot, Tag};
 use core::sync::atomic::AtomicUsize;
 use core::sync::atomic::Ordering::Relaxed;
 
-/// Deaths dealt with at a time: enough to have their cache misses overlap, few
-/// enough that what is fetched early is still there when it is used.
-const GROUP: usize = 32;
-/// The spans of a heap of so many bytes have their headers in a near cache as it is.
+/// How many deaths ahead: enough to have their cache misses overlap, few enough that what is fetched
+/// early is still there when it is used.
+const AHEAD: usize = 32;
+/// The spans of a heap of so many bytes have their death bytes in a near cache as it is.
 const NEAR: u64 = 16 << 20;
 
 /// What died in an epoch.
@@ -106,82 +105,99 @@ impl<O: Os> Heap<O> {
         deaths.bytes
     }
 
-    /// Writes deaths into their spans; returns what died. In a large heap, what they will touch is
-    /// asked for a group at a time: the spans' headers two groups ahead, and one ahead, where these
-    /// say, the death bytes.
+    /// Writes deaths into their spans; returns what died. In a large heap the byte that each will touch is
+    /// asked for some deaths ahead.
     fn bury(&self, entries: &[AtomicUsize], tag: Tag) -> Deaths {
+        let mut all = Deaths {
+            bytes: 0,
+            objects: entries.len() as u64,
+        };
+        let write = |grave: Option<Grave>, address, all: &mut Deaths| {
+            // SAFETY: a plot's.
+            if !grave.is_some_and(|grave| unsafe { grave.bury(tag) }) {
+                self.bury_rarity(address, tag, all);
+            }
+        };
         if self.pages.bytes.in_use.get() <= NEAR {
-            return self.bury_group(entries, tag);
+            let bytes = self.each_grave(entries, |grave, address| write(grave, address, &mut all));
+            all.bytes = all.bytes.wrapping_add(bytes);
+            return all;
         }
-        let groups = || entries.chunks(GROUP).map(Some);
-        let headers = groups().chain([None, None]);
-        let deaths = [None].into_iter().chain(groups()).chain([None]);
-        let graves = [None, None].into_iter().chain(groups());
-        let mut all = Deaths::NONE;
-        for ((header, death), grave) in headers.zip(deaths).zip(graves) {
-            self.prefetch_headers(header.unwrap_or_default());
-            self.prefetch_deaths(death.unwrap_or_default());
-            let deaths = self.bury_group(grave.unwrap_or_default(), tag);
-            all.bytes += deaths.bytes;
-            all.objects += deaths.objects;
+        let mut ahead = [(None, 0); AHEAD];
+        let mut found = 0;
+        let bytes = self.each_grave(entries, |grave, address| {
+            if let Some(grave) = grave {
+                grave.prefetch();
+            }
+            let (earlier, its) = core::mem::replace(&mut ahead[found % AHEAD], (grave, address));
+            if found >= AHEAD {
+                write(earlier, its, &mut all);
+            }
+            found += 1;
+        });
+        for last in found.saturating_sub(AHEAD)..found {
+            let (grave, address) = ahead[last % AHEAD];
+            write(grave, address, &mut all);
         }
+        all.bytes = all.bytes.wrapping_add(bytes);
         all
     }
 
-    fn prefetch_headers(&self, group: &[AtomicUsize]) {
+    /// Calls `found` with where each of these deaths is to be written, if its page tells; returns the bytes
+    /// of their slots, but for large objects'. Deaths that follow each other in one page, most do, share a
+    /// look-up.
+    #[inline(always)]
+    fn each_grave(
+        &self,
+        entries: &[AtomicUsize],
+        mut found: impl FnMut(Option<Grave>, usize),
+    ) -> u64 {
         let view = self.arena.view();
-        for entry in group {
-            prefetch::for_read(view.span_of(entry.load(Relaxed)));
-        }
-    }
-
-    fn prefetch_deaths(&self, group: &[AtomicUsize]) {
-        let view = self.arena.view();
-        for entry in group {
-            let address = entry.load(Relaxed);
-            // SAFETY: an entry of the table is a header, which lives for ever, or null.
-            if let Some(span) = unsafe { view.span_of(address).as_ref() } {
-                span.prefetch_death(address);
-            }
-        }
-    }
-
-    /// Deaths that follow each other in one page, most do, share a look-up.
-    fn bury_group(&self, group: &[AtomicUsize], tag: Tag) -> Deaths {
-        let view = self.arena.view();
-        let (mut bytes, mut spared) = (0, 0);
+        let mut bytes = 0;
         let mut plot = Plot::NOWHERE;
-        let mut last = usize::MAX;
-        for entry in group {
+        for entry in entries {
             let address = entry.load(Relaxed);
-            if (address ^ last) >= PAGE {
-                // SAFETY: an entry of the table is a header, which lives for ever, or null.
-                plot = match unsafe { view.span_of(address).as_ref() } {
-                    Some(span) => span.plot(tag),
-                    None => self.span_elsewhere(address).plot(tag),
+            if !plot.holds(address) {
+                let entry = match view.entry_of(address) {
+                    Some(entry) => entry,
+                    None => self.entry_elsewhere(address),
                 };
+                plot = Plot::new(entry, address);
             }
-            last = address;
-            // SAFETY: the address is in the page that the span was found by.
-            if !unsafe { plot.bury(address, tag) } && !bury_rarity(plot.span(), address, tag) {
-                spared += 1;
-                continue;
-            }
-            bytes += plot.span().slot_bytes() as u64;
+            bytes += plot.bytes();
+            // SAFETY: the address is in the page that the plot is of.
+            found(unsafe { plot.grave(address) }, address);
         }
-        Deaths {
-            bytes,
-            objects: (group.len() - spared) as u64,
-        }
+        bytes
     }
 
     #[cold]
     #[inline(never)]
-    fn span_elsewhere(&self, address: usize) -> &Span {
-        // SAFETY: as in `bury_group`.
-        match unsafe { self.arena.span_of(address).as_ref() } {
-            Some(span) => span,
-            None => report_and_abort(address, Misuse::Foreign),
+    fn entry_elsewhere(&self, address: usize) -> Entry {
+        self.arena.entry_of(address)
+    }
+
+    /// Buries what a [`Plot`] has no grave for, or whose grave is taken: a large object or a tiny one, if
+    /// nothing is wrong. `all` was counted as if it were any other.
+    #[cold]
+    #[inline(never)]
+    fn bury_rarity(&self, address: usize, tag: Tag, all: &mut Deaths) {
+        // SAFETY: an entry of the table is a header, which lives for ever, or null.
+        let Some(span) = (unsafe { self.arena.span_of(address).as_ref() }) else {
+            report_and_abort(address, Misuse::Foreign)
+        };
+        let bytes = span.slot_bytes() as u64;
+        match span.bury_rarity(address, tag) {
+            Err(misuse) => report_and_abort(address, misuse),
+            Ok(true) if span.class() == SizeClass::LARGE => {
+                all.bytes = all.bytes.wrapping_add(bytes);
+            }
+            Ok(true) => {}
+            // Others in its slot live.
+            Ok(false) => {
+                all.bytes = all.bytes.wrapping_sub(bytes);
+                all.objects -= 1;
+            }
         }
     }
 
@@ -205,16 +221,5 @@ impl<O: Os> Heap<O> {
         });
         registry.died += all.bytes;
         (condemned, all)
-    }
-}
-
-/// Buries what a [`Plot`](crate::span::Plot) would not: a large object or a tiny one, if nothing is wrong.
-/// Whether its slot died.
-#[cold]
-#[inline(never)]
-fn bury_rarity(span: &Span, address: usize, tag: Tag) -> bool {
-    match span.bury_rarity(address, tag) {
-        Ok(died) => died,
-        Err(misuse) => report_and_abort(address, misuse),
     }
 }

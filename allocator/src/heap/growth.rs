@@ -26,8 +26,7 @@ impl<O: Os> Heap<O> {
         let lists = self.central.class(SizeClass::LARGE).lock();
         let run = self.pages.take_at(first + old, more)?;
         span.extend(old + more, run.dirty);
-        self.arena
-            .set_spans(run.first, more, core::ptr::from_ref(span).cast_mut());
+        self.arena.set_spans(run.first, more, Some(span));
         self.large.bytes.add(more * PAGE);
         drop(lists);
         self.live.add(more * PAGE);

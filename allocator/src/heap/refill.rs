@@ -207,8 +207,7 @@ impl<O: Os> Heap<O> {
             run.dirty,
             lists.epoch,
         );
-        self.arena
-            .set_spans(run.first, run.pages, core::ptr::from_ref(span).cast_mut());
+        self.arena.set_spans(run.first, run.pages, Some(span));
         Ok(span)
     }
 

@@ -138,7 +138,7 @@ impl<O: Os> Heap<O> {
     /// Takes a span off its pages: which is the first, and how many.
     fn retire(&self, lists: &mut Lists, span: &'static Span) -> (usize, usize) {
         let (first, pages) = (span.first_page(), span.pages());
-        self.arena.set_spans(first, pages, core::ptr::null_mut());
+        self.arena.set_spans(first, pages, None);
         lists.spare.push(span, State::Spare);
         (first, pages)
     }
@@ -240,15 +240,14 @@ impl<O: Os> Heap<O> {
     fn reclaim_chunk(&self, from: usize) {
         for page in from..(from + STEP).min(self.pages.touched()) {
             // SAFETY: an entry of the table is a header, which lives for ever, or null.
-            let Some(span) = (unsafe { self.arena.entry(page).load(Acquire).as_ref() }) else {
+            let Some(span) = (unsafe { self.arena.span_at(page).as_ref() }) else {
                 continue;
             };
             if span.first_page() != page || span.swept() == self.progress.epoch() {
                 continue;
             }
             let mut lists = self.central.class(span.class()).lock();
-            let here = core::ptr::eq(self.arena.entry(page).load(Acquire), span)
-                && span.first_page() == page;
+            let here = core::ptr::eq(self.arena.span_at(page), span) && span.first_page() == page;
             let listed = matches!(span.state(), State::Full | State::Partial);
             if here && listed && lists.is_unswept(span) && span.has_deaths(lists.condemned) {
                 lists.unlink(span);

@@ -15,7 +15,6 @@ use crate::page_heap::STACK_PAGES;
 use crate::span::Span;
 use crate::{CHUNK_PAGES, PAGE};
 use core::ops::Range;
-use core::sync::atomic::Ordering::Acquire;
 
 /// What a stretch of pages is.
 #[derive(Clone, Copy, Debug)]
@@ -115,7 +114,7 @@ impl<O: Os> Heap<O> {
     fn look_at(&self, page: usize, chunk: &Chunk) -> (usize, What<'_>) {
         // Acquire: pairs with Release in `set_spans`; the span's fields are there.
         // SAFETY: an entry of the table is a header, which lives for ever, or null.
-        let span = unsafe { self.arena.entry(page).load(Acquire).as_ref() };
+        let span = unsafe { self.arena.span_at(page).as_ref() };
         if let Some(span) = span
             && span.first_page() == page
         {

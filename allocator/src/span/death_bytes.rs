@@ -22,10 +22,6 @@ impl Tag {
     pub const fn other(self) -> Tag {
         Tag(3 - self.0)
     }
-
-    pub(crate) const fn index(self) -> usize {
-        self.0 as usize - 1
-    }
 }
 
 /// The death byte of a slot that was never allocated, or was given back unused.

@@ -21,6 +21,7 @@
 
 mod dead;
 mod death_bytes;
+mod entry;
 mod list;
 mod misuse;
 mod plot;
@@ -30,20 +31,21 @@ mod slot;
 mod tenure;
 
 pub use death_bytes::Tag;
+pub use entry::Entry;
 pub use list::SpanList;
 pub use misuse::Misuse;
-pub use plot::Plot;
+pub use plot::{Grave, Plot};
 pub(crate) use shared::{MASKS, SHARED};
 
 use crate::PAGE;
 use crate::prefetch;
 use crate::sample::Record;
 use crate::size_class::SizeClass;
-use core::ptr::{null_mut, with_exposed_provenance};
+use core::ptr::with_exposed_provenance;
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize};
-use death_bytes::{ALL, fill, matches};
-pub(crate) use death_bytes::{FREE, GROUP};
+pub(crate) use death_bytes::FREE;
+use death_bytes::{ALL, GROUP, fill, matches};
 use slot::{magic_of, slot_at};
 use tenure::Tenure;
 
@@ -99,8 +101,6 @@ pub struct Span {
     words: u8,
     class: SizeClass,
     pub(crate) state: AtomicU8,
-    /// Whether a death of each tag was written since the last sweep of that tag.
-    pub(crate) seen: [AtomicU8; 2],
     dirty: AtomicU8,
     /// Of its objects that were sampled for the heap profile: null in most spans, and all that a sweep
     /// of these looks at.
@@ -111,8 +111,18 @@ pub struct Span {
 
 const _: () = assert!(size_of::<Span>() == 64);
 
+/// A death byte wherever in a span's pages a slot could begin, though the last ones be cut short: those
+/// stay [`FREE`].
+const fn death_bytes(class: SizeClass) -> usize {
+    let slots = match class.bytes() {
+        0 => 1,
+        bytes => (class.pages() * PAGE).div_ceil(bytes),
+    };
+    slots.next_multiple_of(GROUP)
+}
+
 const fn words_offset(class: SizeClass) -> usize {
-    size_of::<Span>() + class.slots().next_multiple_of(GROUP)
+    size_of::<Span>() + death_bytes(class)
 }
 
 impl Span {
@@ -122,27 +132,6 @@ impl Span {
             + class.slots().div_ceil(64) * 8
             + Self::shared_bytes(class)
             + size_of::<Tenure>()
-    }
-
-    /// A span of no pages.
-    const fn nowhere() -> Self {
-        Self {
-            base: AtomicUsize::new(0),
-            bytes: AtomicUsize::new(0),
-            first_page: AtomicU32::new(0),
-            pages: AtomicU32::new(0),
-            magic: AtomicU32::new(0),
-            swept: AtomicU32::new(0),
-            slots: 0,
-            words: 0,
-            class: SizeClass::LARGE,
-            state: AtomicU8::new(State::Spare as u8),
-            seen: [const { AtomicU8::new(0) }; 2],
-            dirty: AtomicU8::new(0),
-            records: AtomicPtr::new(null_mut()),
-            next: AtomicPtr::new(null_mut()),
-            prev: AtomicPtr::new(null_mut()),
-        }
     }
 
     /// Makes the zeroed memory at `block` the spare block of a span of `class`.
@@ -159,7 +148,7 @@ impl Span {
             block
                 .cast::<u8>()
                 .add(size_of::<Span>())
-                .write_bytes(FREE, class.slots().next_multiple_of(GROUP));
+                .write_bytes(FREE, death_bytes(class));
         }
     }
 
@@ -180,7 +169,6 @@ impl Span {
         self.dirty.store(u8::from(dirty), Relaxed);
         self.swept.store(epoch, Relaxed);
         self.enter(epoch);
-        self.seen.iter().for_each(|s| s.store(0, Relaxed));
         for (i, w) in self.words().iter().enumerate() {
             let in_word = self.slots_in(i);
             w.store(
@@ -273,6 +261,11 @@ impl Span {
         }
     }
 
+    /// How many death bytes there are.
+    pub(crate) fn death_bytes(&self) -> usize {
+        usize::from(self.words) * GROUP - size_of::<Span>()
+    }
+
     #[inline(always)]
     fn block_at<T>(&self, offset: usize) -> *const T {
         with_exposed_provenance(core::ptr::from_ref(self).addr() + offset)
@@ -285,7 +278,7 @@ impl Span {
 
     #[inline(always)]
     pub(crate) fn death(&self, slot: usize) -> &AtomicU8 {
-        debug_assert!(slot < self.slots().next_multiple_of(GROUP));
+        debug_assert!(slot < self.death_bytes());
         // SAFETY: the block, exposed by `format`, holds a death byte a slot for ever.
         unsafe { &*self.death_at(slot) }
     }
@@ -363,26 +356,10 @@ impl Span {
         }
     }
 
-    /// Asks for what burying `address` will touch.
-    #[inline(always)]
-    pub fn prefetch_death(&self, address: usize) {
-        prefetch::for_write(self.death_at(self.slot_of(address)).addr());
-    }
-
-    /// Where deaths of the epoch of `tag` are written, which the sweep for `tag` will then look for.
-    #[inline(always)]
-    pub fn plot(&self, tag: Tag) -> Plot<'_> {
-        self.seen[tag.index()].store(1, Relaxed);
-        Plot {
-            span: self,
-            base: self.base(),
-            magic: self.magic.load(Relaxed),
-        }
-    }
-
-    /// Whether anything died here in the epoch of `tag`.
+    /// Whether anything died here in the epoch of `tag` that no sweep has freed.
     pub fn has_deaths(&self, tag: Tag) -> bool {
-        self.seen[tag.index()].load(Relaxed) != 0
+        let mut words = self.words().iter().enumerate();
+        words.any(|(i, word)| self.condemned(i, tag) & word.load(Acquire) != 0)
     }
 
     /// The slots of word `word` whose objects died in the epoch of `tag`, a bit for each. Some may be
@@ -397,14 +374,6 @@ impl Span {
     /// `shared` says that a cache may take words meanwhile.
     pub fn sweep(&self, tag: Tag, epoch: u32, shared: bool) -> Swept {
         self.swept.store(epoch, Relaxed);
-        // No death of a closed epoch is written any more, so nobody else stores this.
-        if !self.has_deaths(tag) {
-            return Swept {
-                freed: 0,
-                taken: self.taken(),
-            };
-        }
-        self.seen[tag.index()].store(0, Relaxed);
         let (mut freed, mut kept) = (0, 0);
         for (i, word) in self.words().iter().enumerate() {
             // Acquire: pairs with Release in `take_word`. Whose slot is taken here has a death byte
@@ -441,8 +410,13 @@ impl Span {
     /// # Safety
     /// The address lies in this span's pages.
     pub unsafe fn free_now(&self, address: usize) -> Result<bool, Misuse> {
-        // SAFETY: the caller's contract.
-        let plain = unsafe { self.plot(Tag::FIRST).bury(address, Tag::FIRST) };
+        let page = (address - self.base()) / PAGE;
+        let plot = Plot::new(Entry::new(self, page), address);
+        // SAFETY: the caller's contract; a plot's grave.
+        let plain = unsafe {
+            let grave = plot.grave(address);
+            grave.is_some_and(|grave| grave.bury(Tag::FIRST))
+        };
         if !plain && !self.bury_rarity(address, Tag::FIRST)? {
             return Ok(false);
         }

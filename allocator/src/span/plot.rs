@@ -1,46 +1,113 @@
-//! Burying: a span's figures in registers, for the deaths of one page.
+//! Burying: what an [`Entry`] says of a page, in registers, for the deaths in it.
 
-use super::slot::slot_at;
-use super::{Span, Tag};
+use super::slot::{magic_of, slot_at};
+use super::{Entry, Span, Tag};
+use crate::prefetch;
+use crate::size_class::{CLASSES, SizeClass};
+use crate::{PAGE, PAGE_SHIFT};
+use core::ptr::with_exposed_provenance;
+use core::sync::atomic::AtomicU8;
 use core::sync::atomic::Ordering::Relaxed;
 
-/// Where deaths in one span are written down.
+/// Where deaths in one page are written down.
 #[derive(Clone, Copy, Debug)]
-pub struct Plot<'a> {
-    pub(super) span: &'a Span,
-    pub(super) base: usize,
-    pub(super) magic: u32,
+pub struct Plot {
+    /// Address of the span's header, behind which the death bytes lie.
+    header: usize,
+    /// Address of the page.
+    page: usize,
+    /// Address of the span's first slot.
+    base: usize,
+    magic: u32,
+    bytes: u64,
 }
 
-static NOWHERE: Span = Span::nowhere();
+/// By class, what finds a slot, and its bytes. Of a large object, which has its own, both are 0.
+static FIGURES: [(u32, u32); CLASSES] = {
+    let mut figures = [(0, 0); CLASSES];
+    let mut class = 0;
+    while class < CLASSES {
+        let of = SizeClass::from_index(class);
+        figures[class] = (magic_of(of), of.bytes() as u32);
+        class += 1;
+    }
+    figures
+};
 
-impl Plot<'_> {
+impl Plot {
     /// Where nothing can be buried.
-    pub const NOWHERE: Self = Plot {
-        span: &NOWHERE,
+    pub const NOWHERE: Self = Self {
+        header: 0,
+        // No address is in it.
+        page: usize::MAX,
         base: 0,
         magic: 0,
+        bytes: 0,
     };
 
-    /// The span.
+    /// That of the page of `address`, which `entry` is of.
     #[inline(always)]
-    pub fn span(&self) -> &Span {
-        self.span
+    pub fn new(entry: Entry, address: usize) -> Self {
+        // SAFETY: an entry's class is one.
+        let (magic, bytes) = *unsafe { FIGURES.get_unchecked(entry.class()) };
+        let start = address & !(PAGE - 1);
+        Self {
+            header: entry.span().addr(),
+            page: start,
+            base: start.wrapping_sub(entry.page() << PAGE_SHIFT),
+            magic,
+            bytes: u64::from(bytes),
+        }
     }
 
-    /// Writes down that the object at `address` died in the epoch of `tag`. `false`: it is a large
-    /// object, or a tiny one, or something is wrong with the address, and nothing was written. The death byte is
-    /// 0 only for a slot that is allocated or waits in a cache, so one look finds all that is wrong.
+    /// Whether `address` is in the page.
+    #[inline(always)]
+    pub fn holds(&self, address: usize) -> bool {
+        address ^ self.page < PAGE
+    }
+
+    /// Bytes of a slot; 0 of a large object.
+    #[inline(always)]
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Where the death of the object at `address` is written. `None`: it is a large object, or no slot
+    /// begins there.
     ///
     /// # Safety
-    /// The address lies in the span's pages.
+    /// The address lies in the plot's page.
     #[inline(always)]
-    pub unsafe fn bury(&self, address: usize, tag: Tag) -> bool {
+    pub unsafe fn grave(&self, address: usize) -> Option<Grave> {
         let (slot, exact) = slot_at(address.wrapping_sub(self.base), self.magic);
-        if !exact || slot >= self.span.slots() {
-            return false;
-        }
-        let death = self.span.death(slot);
+        exact.then_some(Grave(self.header + size_of::<Span>() + slot))
+    }
+}
+
+/// A death byte.
+#[derive(Clone, Copy, Debug)]
+pub struct Grave(usize);
+
+impl Grave {
+    /// None.
+    pub const NOWHERE: Self = Self(0);
+
+    /// Asks for it.
+    #[inline(always)]
+    pub fn prefetch(self) {
+        prefetch::for_write(self.0);
+    }
+
+    /// Writes down that its object died in the epoch of `tag`. `false`: that was freed already, and
+    /// nothing was written. The byte is 0 only for a slot that is allocated or waits in a cache, and there
+    /// is one wherever in a span's pages a slot could begin: so one look finds all that is wrong.
+    ///
+    /// # Safety
+    /// It came from a [`Plot`].
+    #[inline(always)]
+    pub unsafe fn bury(self, tag: Tag) -> bool {
+        // SAFETY: blocks, exposed by `format`, live for ever.
+        let death: &AtomicU8 = unsafe { &*with_exposed_provenance(self.0) };
         if death.load(Relaxed) != 0 {
             return false;
         }

@@ -72,7 +72,7 @@ impl<O: Os> Heap<O> {
                 );
                 // SAFETY: the caller's contract.
                 unsafe { self.check_page(page, used, apart.contains(&page), others, f) };
-                if !self.arena.entry(page).load(Relaxed).is_null() {
+                if !self.arena.span_at(page).is_null() {
                     found.in_spans += 1;
                 }
                 found.released += u64::from(!used && released);
@@ -119,7 +119,7 @@ impl<O: Os> Heap<O> {
         others: Others,
         f: &mut Findings,
     ) {
-        let span = self.arena.entry(page).load(Relaxed);
+        let span = self.arena.span_at(page);
         if !span.is_null() {
             f.require(
                 used,

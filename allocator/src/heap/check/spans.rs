@@ -7,7 +7,7 @@ use crate::heap::sweep::SPAN;
 use crate::meta::Kind;
 use crate::os::Os;
 use crate::size_class::{CLASSES, SizeClass};
-use crate::span::{FREE, GROUP, MASKS, SHARED, Span, State, Tag};
+use crate::span::{FREE, MASKS, SHARED, Span, State, Tag};
 use core::sync::atomic::Ordering::{Acquire, Relaxed};
 
 /// Sums over all spans.
@@ -163,7 +163,7 @@ impl<O: Os> Heap<O> {
             format_args!("span {span:p}: begins at {base:#x}, page {first} lies at {at:#x}"),
         );
         for page in first..first + pages {
-            let entry = self.arena.entry(page).load(Relaxed);
+            let entry = self.arena.span_at(page);
             f.require(
                 core::ptr::eq(entry, span),
                 format_args!(
@@ -229,12 +229,6 @@ impl<O: Os> Heap<O> {
                 );
                 let tag = Tag(death.clamp(1, 2));
                 f.require(
-                    span.has_deaths(tag),
-                    format_args!(
-                        "span {span:p}, slot {slot}: died with tag {death}, which the span says no object did"
-                    ),
-                );
-                f.require(
                     !(done && tag == sweep.condemned),
                     format_args!(
                         "span {span:p}, slot {slot}: died with tag {death}, which sweep {} has been over",
@@ -244,7 +238,7 @@ impl<O: Os> Heap<O> {
                 sums.dying += u64::from(tag == sweep.tag);
             }
         }
-        for slot in span.slots()..span.slots().next_multiple_of(GROUP) {
+        for slot in span.slots()..span.death_bytes() {
             let death = span.death(slot).load(Relaxed);
             f.require(
                 death == FREE,

@@ -111,21 +111,21 @@ fn bytes_by_state_that_differ_from_the_pages() {
 fn a_page_that_leads_to_another_span() {
     let used = Used::new();
     let page = used.span(State::Partial).first_page();
-    let wrong = core::ptr::from_ref(used.held()).cast_mut();
-    used.heap.arena.set_spans(page, 1, wrong);
+    let wrong = used.held();
+    used.heap.arena.set_spans(page, 1, Some(wrong));
     used.expect(&[
         &format!("page {page} is span"),
         "but the page table says span",
     ]);
-    used.heap.arena.set_spans(page, 1, null_mut());
+    used.heap.arena.set_spans(page, 1, None);
     used.expect(&["but the page table says span 0x0"]);
 }
 
 #[test]
 fn an_idle_page_that_leads_to_a_span() {
     let used = Used::new();
-    let span = core::ptr::from_ref(used.held()).cast_mut();
-    used.heap.arena.set_spans(511, 1, span);
+    let span = used.held();
+    used.heap.arena.set_spans(511, 1, Some(span));
     used.expect(&["page 511 is idle, but the page table says span"]);
 }
 
