@@ -85,7 +85,7 @@ impl ChunkBits {
                 met_used = true;
             }
             max = max.max(run);
-            max = max.max(longest_zero_run_inside(w));
+            max = longest_zero_run_inside(w, max);
             run = w.leading_zeros();
         }
         if !met_used {
@@ -96,6 +96,51 @@ impl ChunkBits {
             max: max.max(run),
             end: run,
         }
+    }
+
+    /// The idle run that page `at` is in: its first page, and how many.
+    fn run_around(&self, at: usize) -> (usize, usize) {
+        let (word, bit) = (at / 64, at % 64);
+        let below = self.used.0[word] << (63 - bit);
+        let mut first = at + 1 - (below.leading_zeros() as usize).min(bit + 1);
+        while first > 0 && first.is_multiple_of(64) {
+            let more = self.used.0[first / 64 - 1].leading_zeros();
+            first -= more as usize;
+            if more < 64 {
+                break;
+            }
+        }
+        let above = self.used.0[word] >> bit;
+        let mut end = at + (above.trailing_zeros() as usize).min(64 - bit);
+        while end < CHUNK_PAGES && end.is_multiple_of(64) {
+            let more = self.used.0[end / 64].trailing_zeros();
+            end += more as usize;
+            if more < 64 {
+                break;
+            }
+        }
+        (first, end - first)
+    }
+
+    /// The summary, which was `before` while some of the idle pages that `at` is among were in use.
+    pub fn with_freed(&self, at: usize, before: Summary) -> Summary {
+        let (first, run) = self.run_around(at);
+        let pages = run as u32;
+        Summary {
+            start: if first == 0 { pages } else { before.start },
+            max: before.max.max(pages),
+            end: if first + run == CHUNK_PAGES {
+                pages
+            } else {
+                before.end
+            },
+        }
+    }
+
+    /// Whether the idle run that page `at` is in is one of those that `summary` is made of.
+    pub fn is_seen_afar(&self, at: usize, summary: Summary) -> bool {
+        let (first, run) = self.run_around(at);
+        first == 0 || first + run == CHUNK_PAGES || run as u32 >= summary.max
     }
 
     /// The first idle run of `count` pages, as a page of the chunk.
@@ -174,13 +219,26 @@ impl ChunkBits {
     }
 }
 
-/// The longest run of zeros that touches neither end of `w`.
-fn longest_zero_run_inside(w: u64) -> u32 {
+/// The longest run of zeros that touches neither end of `w`, or `least` if none is longer.
+fn longest_zero_run_inside(w: u64, least: u32) -> u32 {
+    let ends = w.trailing_zeros() + w.leading_zeros();
+    // What is left beside the ends and two ones.
+    if least + ends + 2 >= 64 {
+        return least;
+    }
     let inside = w.trailing_zeros();
     let mut idle = !w >> inside << inside;
-    // Cut off the run at the top, then halve runs until none is left.
     idle &= u64::MAX.checked_shr(w.leading_zeros()).unwrap_or(0);
-    let mut longest = 0;
+    // Shorten all runs by `least` at once, in steps that none longer is lost in (as `first_run` does),
+    // then by one until none is left.
+    let (mut left, mut step) = (least, 1);
+    while left > 0 && idle != 0 {
+        let by = left.min(step);
+        idle &= idle << by;
+        left -= by;
+        step *= 2;
+    }
+    let mut longest = least;
     while idle != 0 {
         idle &= idle << 1;
         longest += 1;
@@ -241,6 +299,33 @@ mod tests {
             prop_assert_eq!(s.start as usize, runs.first().filter(|r| r.0 == 0).map_or(0, |r| r.1));
             prop_assert_eq!(s.end as usize, runs.last().filter(|r| r.0 + r.1 == 512).map_or(0, |r| r.1));
             prop_assert_eq!(c.find(want), runs.iter().find(|r| r.1 >= want).map(|r| r.0));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_summary_kept_up_is_the_one_made_anew(
+            steps in prop::collection::vec((0usize..512, 1usize..130), 1..60)
+        ) {
+            let mut c = chunk(&[], &[]);
+            let mut kept = c.summary();
+            for (at, most) in steps {
+                let idle = |c: &ChunkBits, page: usize| c.used.count(page, 1) == 0;
+                let was = idle(&c, at);
+                let alike = |c: &ChunkBits| (at..512).take(most).take_while(|&p| idle(c, p) == was).count();
+                let count = alike(&c);
+                if was {
+                    let seen = c.is_seen_afar(at, kept);
+                    c.used.set(at, count);
+                    if seen {
+                        kept = c.summary();
+                    }
+                } else {
+                    c.used.clear(at, count);
+                    kept = c.with_freed(at, kept);
+                }
+                prop_assert_eq!(kept, c.summary());
+            }
         }
     }
 

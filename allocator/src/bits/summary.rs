@@ -139,9 +139,11 @@ impl Summaries {
         self.first_top = self.first_top.min(lo / FAN.pow(LEVELS as u32 - 1));
         for level in 1..LEVELS {
             (lo, hi) = (lo / FAN, hi / FAN);
+            // Of those that no chunk in use is in, one says all: it ends the run before it.
+            let below = self.grown.div_ceil(FAN.pow(level as u32 - 1)) + 1;
             let mut same = true;
             for i in lo..=hi {
-                let parts = self.slice(level - 1, i * FAN, FAN);
+                let parts = self.slice(level - 1, i * FAN, FAN.min(below - i * FAN));
                 let merged = Summary::merge(parts, width(level - 1) as u32);
                 if self.slice(level, i, 1)[0] != merged {
                     self.set(level, i, merged);

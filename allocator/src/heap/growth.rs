@@ -27,7 +27,7 @@ impl<O: Os> Heap<O> {
         let run = self.pages.take_at(first + old, more)?;
         span.extend(old + more, run.dirty);
         self.arena.set_spans(run.first, more, Some(span));
-        self.large.bytes.add(more * PAGE);
+        self.large.count(0, more * PAGE);
         drop(lists);
         self.live.add(more * PAGE);
         Some(run.into())

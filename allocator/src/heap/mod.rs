@@ -80,6 +80,8 @@ pub struct Heap<O> {
     large: LargeCounters,
     /// What sweeps freed, by class; each is written under its class's lock.
     freed: [Freed; CLASSES],
+    /// Spans in use, by class; each is written under its class's lock.
+    spans: [Counter; CLASSES],
     /// How often objects are sampled.
     rate: Rate,
     /// What is kept of them.
@@ -131,6 +133,14 @@ struct LargeCounters {
     sample_ahead: Counter,
 }
 
+impl LargeCounters {
+    /// Callers hold the class's lock, so nobody else writes these.
+    fn count(&self, objects: u64, bytes: usize) {
+        self.objects.set(self.objects.get() + objects);
+        self.bytes.set(self.bytes.get() + bytes as u64);
+    }
+}
+
 impl<O: Os> Heap<O> {
     /// An empty heap; it maps nothing before the first allocation.
     pub const fn new(os: O) -> Self {
@@ -157,6 +167,7 @@ impl<O: Os> Heap<O> {
                 sample_ahead: Counter::at(NEVER),
             },
             freed: [const { Freed::new() }; CLASSES],
+            spans: [const { Counter::new() }; CLASSES],
             rate: Rate::none(),
             samples: Lock::new(Rank::Samples, Table::new()),
             eager: AtomicBool::new(false),
@@ -199,10 +210,9 @@ impl<O: Os> Heap<O> {
         Some((span.class(), span.slot_bytes()))
     }
 
-    /// Spans in use. Takes every class's lock for a moment.
-    pub fn spans(&self) -> usize {
-        let spans = |class| self.central.class(class).lock().len();
-        SizeClass::all().map(spans).sum()
+    /// Spans in use.
+    pub fn spans(&self) -> u64 {
+        self.spans.iter().map(Counter::get).sum()
     }
 
     /// Carries frees out at once from now on, or no longer.

@@ -49,8 +49,9 @@ pub struct Large {
     pub sampled: bool,
 }
 
-/// A heap of so many bytes lies beyond any cache: asking for sixty lines at once would wait for them.
-const FAR: u64 = 64 << 20;
+/// Slots are asked for word by word in heaps of so many bytes. A smaller one lies near enough; a larger one
+/// beyond any cache, where asking for sixty lines at once would wait for them.
+const ASKED_FOR: core::ops::Range<u64> = 8 << 20..64 << 20;
 
 /// Asks for the first line of each slot in `free`: where a word has gaps, the next slot is seldom
 /// the one that [`Cache::alloc`] asks for ahead.
@@ -88,7 +89,7 @@ impl<O: Os> Heap<O> {
                 let base = span.base() + word * 64 * span.slot_bytes();
                 let slots = free.count_ones();
                 let gaps = slots as usize * 4 <= span.slots_in(word) * 3;
-                if gaps && self.pages.bytes.in_use.get() < FAR {
+                if gaps && ASKED_FOR.contains(&self.pages.bytes.in_use.get()) {
                     prefetch_slots(base, span.slot_bytes(), free);
                 }
                 held.word.set(word);
@@ -116,8 +117,8 @@ impl<O: Os> Heap<O> {
         let mut cost = Refill::default();
         let mut lists = self.central.class(class).lock();
         self.put_back(&mut lists, cache, class);
-        let span = match self.find_span(&mut lists) {
-            Some(span) => span,
+        let (span, taken) = match self.find_span(&mut lists) {
+            Some(found) => found,
             None => {
                 if !self.progress.is_done() {
                     drop(lists);
@@ -133,10 +134,9 @@ impl<O: Os> Heap<O> {
                     1,
                 )?;
                 cost = run.into();
-                self.open_span(&mut lists, class, run)?
+                (self.open_span(&mut lists, class, run)?, 0)
             }
         };
-        let taken = span.taken();
         lists.lend(span);
         lists.prefetch_partial();
         let held = &cache.held[class.index()];
@@ -153,19 +153,20 @@ impl<O: Os> Heap<O> {
         Ok(cost)
     }
 
-    fn find_span(&self, lists: &mut Lists) -> Option<&'static Span> {
+    /// A span with free slots, in no list from now on, and how many of its slots are taken.
+    fn find_span(&self, lists: &mut Lists) -> Option<(&'static Span, usize)> {
         if let Some(span) = lists.pop_partial() {
-            return Some(span);
+            return Some((span, span.taken()));
         }
         if let Some(span) = lists.pop_unswept_partial() {
-            self.sweep_unlisted(lists, span, false);
-            return Some(span);
+            let swept = self.sweep_unlisted(lists, span, false);
+            return Some((span, swept.taken));
         }
         for _ in 0..BUDGET {
             let span = lists.pop_unswept_full()?;
             let swept = self.sweep_unlisted(lists, span, false);
             if swept.taken < span.slots() {
-                return Some(span);
+                return Some((span, swept.taken));
             }
             lists.file(span, swept.taken);
         }
@@ -208,6 +209,8 @@ impl<O: Os> Heap<O> {
             lists.epoch,
         );
         self.arena.set_spans(run.first, run.pages, Some(span));
+        let spans = &self.spans[class.index()];
+        spans.set(spans.get() + 1);
         Ok(span)
     }
 
@@ -301,10 +304,9 @@ impl<O: Os> Heap<O> {
         )?;
         let mut lists = self.central.class(SizeClass::LARGE).lock();
         let span = self.open_span(&mut lists, SizeClass::LARGE, run)?;
-        span.take_word(0);
+        span.take_unlisted();
         lists.file(span, 1);
-        self.large.objects.add(1);
-        self.large.bytes.add(pages * PAGE);
+        self.large.count(1, pages * PAGE);
         let sampled = self.large_is_sampled(pages * PAGE);
         drop(lists);
         self.live.add(pages * PAGE);

@@ -139,6 +139,8 @@ impl<O: Os> Heap<O> {
     fn retire(&self, lists: &mut Lists, span: &'static Span) -> (usize, usize) {
         let (first, pages) = (span.first_page(), span.pages());
         self.arena.set_spans(first, pages, None);
+        let spans = &self.spans[span.class().index()];
+        spans.set(spans.get() - 1);
         lists.spare.push(span, State::Spare);
         (first, pages)
     }

@@ -15,11 +15,14 @@ mod look;
 mod runs;
 mod scavenge;
 pub(crate) mod shrink;
+mod tables;
 
 pub use cache::PageCache;
+pub(crate) use tables::Tables;
+use tables::parts;
 
 use crate::arena::{Arena, Extent};
-use crate::bits::{ChunkBits, Found, LEVELS, PageBits, Summaries, Summary};
+use crate::bits::{ChunkBits, Found, PageBits, Summary};
 use crate::counters::{Counter, PageCounters};
 use crate::lock::{Lock, Rank};
 use crate::meta::Meta;
@@ -88,94 +91,6 @@ pub struct State {
     clock: Option<fn() -> u32>,
 }
 
-#[derive(Debug)]
-pub(crate) struct Tables {
-    chunks: NonNull<ChunkBits>,
-    density: NonNull<ChunkDensity>,
-    count: usize,
-    pub(crate) summaries: Summaries,
-    /// When each page became idle, in milliseconds; only where that is to be known.
-    stamps: Option<NonNull<u32>>,
-}
-
-// SAFETY: the pointers lead to tables that only the holder of the lock uses.
-unsafe impl Send for Tables {}
-
-impl Tables {
-    fn make<O: Os>(os: &O, meta: &Meta, count: usize, aged: bool) -> Result<Self, OsError> {
-        const STAMPS: usize = LEVELS + 2;
-        let mut made = [(core::ptr::null_mut(), 0); STAMPS + 1];
-        let mut sizes = [0; STAMPS + 1];
-        sizes[0] = count * size_of::<ChunkBits>();
-        sizes[1] = count * size_of::<ChunkDensity>();
-        for (l, s) in sizes[2..STAMPS].iter_mut().enumerate() {
-            *s = Summaries::entries(l, count) * size_of::<Summary>();
-        }
-        sizes[STAMPS] = count * CHUNK_PAGES * size_of::<u32>();
-        let sizes = &sizes[..if aged { STAMPS + 1 } else { STAMPS }];
-        for (i, &bytes) in sizes.iter().enumerate() {
-            match meta.table::<O, u8>(os, bytes) {
-                Ok(p) => made[i] = (p.as_ptr(), bytes),
-                Err(e) => {
-                    for &(p, bytes) in made[..i].iter() {
-                        // SAFETY: just mapped, used by nobody.
-                        NonNull::new(p)
-                            .into_iter()
-                            .for_each(|p| unsafe { os.unreserve(p, bytes) });
-                    }
-                    return Err(e);
-                }
-            }
-        }
-        // SAFETY: each was just mapped, so is not null, zeroed, page-aligned and long enough.
-        unsafe {
-            let at = |i: usize| NonNull::new_unchecked(made[i].0);
-            Ok(Self {
-                chunks: at(0).cast(),
-                density: at(1).cast(),
-                count,
-                summaries: Summaries::new(core::array::from_fn(|l| at(2 + l).cast()), count),
-                stamps: aged.then(|| at(STAMPS).cast()),
-            })
-        }
-    }
-
-    #[inline]
-    pub(crate) fn chunk(&mut self, i: usize) -> &mut ChunkBits {
-        debug_assert!(i < self.count);
-        // SAFETY: within the table, borrowed with it; all zeroes is a valid value.
-        unsafe { &mut *self.chunks.as_ptr().add(i) }
-    }
-
-    #[inline]
-    pub(crate) fn density(&mut self, i: usize) -> &mut ChunkDensity {
-        debug_assert!(i < self.count);
-        // SAFETY: as in `chunk`.
-        unsafe { &mut *self.density.as_ptr().add(i) }
-    }
-
-    /// Brings the summaries of the chunks of these pages up to date.
-    fn summarise(&mut self, first: usize, pages: usize) {
-        let (lo, hi) = (first / CHUNK_PAGES, (first + pages - 1) / CHUNK_PAGES);
-        let chunks = self.chunks;
-        // SAFETY: within the table; the summaries lie elsewhere.
-        self.summaries.update(
-            lo,
-            (lo..=hi).map(|i| unsafe { &*chunks.as_ptr().add(i) }.summary()),
-        );
-    }
-}
-
-/// The parts of a run of pages that lie in one chunk each: chunk, first page within it, count.
-fn parts(first: usize, pages: usize) -> impl Iterator<Item = (usize, usize, usize)> {
-    let end = first + pages;
-    (first / CHUNK_PAGES..end.div_ceil(CHUNK_PAGES)).map(move |c| {
-        let lo = first.max(c * CHUNK_PAGES);
-        let hi = end.min((c + 1) * CHUNK_PAGES);
-        (c, lo - c * CHUNK_PAGES, hi - lo)
-    })
-}
-
 impl State {
     /// Marks idle pages as used; returns how many of them were released.
     fn take(&mut self, first: usize, pages: usize) -> usize {
@@ -183,15 +98,19 @@ impl State {
         let Some(t) = &mut self.tables else { return 0 };
         let mut released = 0;
         for (c, from, count) in parts(first, pages) {
+            let summary = t.summaries.chunk(c);
             let chunk = t.chunk(c);
             debug_assert_eq!(chunk.used.count(from, count), 0);
+            let seen = chunk.is_seen_afar(from, summary);
             released += chunk.released.count(from, count);
             chunk.used.set(from, count);
             chunk.released.clear(from, count);
             let d = t.density(c);
             *d = d.alloc(count as u32, generation);
+            if seen {
+                t.summarise_chunk(c);
+            }
         }
-        t.summarise(first, pages);
         released
     }
 
@@ -199,27 +118,30 @@ impl State {
     fn give(&mut self, runs: &[(usize, usize)]) {
         let generation = self.scavenge.generation;
         let Some(t) = &mut self.tables else { return };
-        for (i, &(first, pages)) in runs.iter().enumerate() {
+        // What is above a chunk's summary waits for the next run, if that is in the same one.
+        let mut changed: Option<(usize, Summary)> = None;
+        for &(first, pages) in runs {
             if let Some(clock) = self.clock {
                 t.stamp(first, pages, clock());
             }
             for (c, from, count) in parts(first, pages) {
-                debug_assert_eq!(t.chunk(c).used.count(from, count), count);
-                t.chunk(c).used.clear(from, count);
+                let before = match changed {
+                    Some((same, summary)) if same == c => summary,
+                    _ => {
+                        t.summarised(changed);
+                        t.summaries.chunk(c)
+                    }
+                };
+                let chunk = t.chunk(c);
+                debug_assert_eq!(chunk.used.count(from, count), count);
+                chunk.used.clear(from, count);
+                changed = Some((c, chunk.with_freed(from, before)));
                 let d = t.density(c);
                 *d = d.free(count as u32, generation);
             }
-            let last = first + pages - 1;
-            self.scavenge.freed(last);
-            // A chunk's summary can wait for the next run, if that is in the same one.
-            let chunk = |page: usize| page / CHUNK_PAGES;
-            let same = |&(next, more): &(usize, usize)| {
-                chunk(first) == chunk(next) && chunk(last) == chunk(next + more - 1)
-            };
-            if !runs.get(i + 1).is_some_and(same) {
-                t.summarise(first, pages);
-            }
+            self.scavenge.freed(first + pages - 1);
         }
+        t.summarised(changed);
     }
 
     /// The lowest run of `pages` idle pages at a multiple of `align` pages.

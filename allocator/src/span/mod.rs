@@ -326,6 +326,13 @@ impl Span {
         !taken
     }
 
+    /// Takes the one slot of a large object's span, which is in no list yet.
+    pub fn take_unlisted(&self) {
+        self.death(0).store(0, Relaxed);
+        // Release: as in `take_word`.
+        self.words()[0].store(u64::MAX, Release);
+    }
+
     /// Asks for what [`Span::take_word`] of `word` will touch.
     #[inline(always)]
     pub fn prefetch_word(&self, word: usize) {

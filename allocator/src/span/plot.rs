@@ -5,6 +5,7 @@ use super::{Entry, Span, Tag};
 use crate::prefetch;
 use crate::size_class::{CLASSES, SizeClass};
 use crate::{PAGE, PAGE_SHIFT};
+use core::num::NonZeroUsize;
 use core::ptr::with_exposed_provenance;
 use core::sync::atomic::AtomicU8;
 use core::sync::atomic::Ordering::Relaxed;
@@ -80,22 +81,21 @@ impl Plot {
     #[inline(always)]
     pub unsafe fn grave(&self, address: usize) -> Option<Grave> {
         let (slot, exact) = slot_at(address.wrapping_sub(self.base), self.magic);
-        exact.then_some(Grave(self.header + size_of::<Span>() + slot))
+        let at = self.header + size_of::<Span>() + slot;
+        // SAFETY: behind a header, or behind where none is, is not zero.
+        exact.then_some(Grave(unsafe { NonZeroUsize::new_unchecked(at) }))
     }
 }
 
 /// A death byte.
 #[derive(Clone, Copy, Debug)]
-pub struct Grave(usize);
+pub struct Grave(NonZeroUsize);
 
 impl Grave {
-    /// None.
-    pub const NOWHERE: Self = Self(0);
-
     /// Asks for it.
     #[inline(always)]
     pub fn prefetch(self) {
-        prefetch::for_write(self.0);
+        prefetch::for_write(self.0.get());
     }
 
     /// Writes down that its object died in the epoch of `tag`. `false`: that was freed already, and
@@ -107,7 +107,7 @@ impl Grave {
     #[inline(always)]
     pub unsafe fn bury(self, tag: Tag) -> bool {
         // SAFETY: blocks, exposed by `format`, live for ever.
-        let death: &AtomicU8 = unsafe { &*with_exposed_provenance(self.0) };
+        let death: &AtomicU8 = unsafe { &*with_exposed_provenance(self.0.get()) };
         if death.load(Relaxed) != 0 {
             return false;
         }
