@@ -6,7 +6,7 @@
 //! stays in memory is told. Ends with 1, and says what is wrong, at the first thing that is.
 
 use clap::Parser;
-use goheap::GoHeap;
+use goheap::{Cause, Explanation, GoHeap};
 use std::alloc::{GlobalAlloc, Layout};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Barrier, Mutex, PoisonError};
@@ -40,7 +40,9 @@ const HELD: usize = 400;
 /// Bytes that a thread holds before it only frees.
 const BYTES: usize = 24 << 20;
 const ROUND: Duration = Duration::from_secs(10);
-const WARM_UP: Duration = Duration::from_secs(3);
+/// Long enough for all that grows with the largest heap so far: span headers, tables, and what the C
+/// library holds for these threads.
+const WARM_UP: Duration = Duration::from_secs(60);
 
 /// Xorshift.
 struct Random(u64);
@@ -279,8 +281,8 @@ fn shortage(moment: Duration) {
     }
 }
 
-/// Runs a round; returns kilobytes resident once all is freed and given back.
-fn round(arguments: &Arguments, number: u64, tally: &Tally, length: Duration) -> u64 {
+/// Runs a round; says what is resident once all is freed and given back.
+fn round(arguments: &Arguments, number: u64, tally: &Tally, length: Duration) -> Explanation {
     let round = Round {
         tally,
         over: AtomicBool::new(false),
@@ -289,13 +291,18 @@ fn round(arguments: &Arguments, number: u64, tally: &Tally, length: Duration) ->
     };
     let random = |i: u64| Random::new(arguments.seed + number * 1000 + i);
     thread::scope(|scope| {
-        for i in 0..u64::from(arguments.threads) {
-            let round = &round;
-            scope.spawn(move || round.work(random(i)));
-        }
+        let round = &round;
+        let threads: Vec<_> = (0..u64::from(arguments.threads))
+            .map(|i| scope.spawn(move || round.work(random(i))))
+            .collect();
         round.started.wait();
         round.disturb(random(999), Instant::now() + length);
         round.over.store(true, Relaxed);
+        // One by one: the scope alone waits for the closures, not for the ends of the threads, which
+        // hand their caches back.
+        for thread in threads {
+            expect(thread.join().is_ok(), "a thread panicked");
+        }
     });
     for place in round.exchange {
         let left = place.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -312,14 +319,31 @@ fn round(arguments: &Arguments, number: u64, tally: &Tally, length: Duration) ->
     }
     let left = format!("{} objects are left of what was freed", stats.heap_objects);
     expect(stats.heap_objects == 0, &left);
-    resident_kb()
+    match goheap::explain() {
+        Ok(explanation) => explanation,
+        Err(error) => {
+            eprintln!("soak: cannot read /proc/self/smaps: {error}");
+            std::process::exit(1);
+        }
+    }
 }
 
-fn resident_kb() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.and_then(|l| l.trim().trim_end_matches("kB").trim().parse().ok())
-        .unwrap_or(0)
+/// Bytes that may be resident at rest: a twentieth more than at the start.
+fn most(first: &Explanation) -> u64 {
+    first.rss + first.rss / 20
+}
+
+/// Of which causes more than a few pages have come or gone.
+fn print_changes(first: &Explanation, last: &Explanation) {
+    for cause in Cause::ALL {
+        let (before, after) = (first.bytes(cause) >> 10, last.bytes(cause) >> 10);
+        if before.abs_diff(after) > 16 {
+            println!(
+                "soak:   {}: {before} kB at the start, {after} kB now",
+                cause.name()
+            );
+        }
+    }
 }
 
 fn main() {
@@ -329,28 +353,36 @@ fn main() {
     let end = begun + Duration::from_secs_f64(arguments.minutes * 60.0);
     let first = round(&arguments, 0, &tally, WARM_UP);
     println!(
-        "soak: seed {}, {first} kB resident after a warm-up",
-        arguments.seed
+        "soak: seed {}, {} kB resident after a warm-up",
+        arguments.seed,
+        first.rss >> 10
     );
-    let (mut last, mut rounds) = (first, 0);
+    let (mut last, mut rounds) = (first.clone(), 0);
     while Instant::now() < end {
         rounds += 1;
         let length = ROUND.min(end.saturating_duration_since(Instant::now()));
         last = round(&arguments, rounds, &tally, length);
         println!(
-            "soak: {:.1} min, {} blocks, {} refused, {} forks, {} shortages, {} cycles, {last} kB resident at rest",
+            "soak: {:.1} min, {} blocks, {} refused, {} forks, {} shortages, {} cycles, {} kB resident at rest",
             begun.elapsed().as_secs_f64() / 60.0,
             tally.blocks.load(Relaxed),
             tally.refused.load(Relaxed),
             tally.forks.load(Relaxed),
             tally.shortages.load(Relaxed),
             goheap::read_mem_stats().num_gc,
+            last.rss >> 10,
         );
+        if last.rss > most(&first) {
+            print_changes(&first, &last);
+        }
     }
     println!(
-        "soak: nothing found in {rounds} rounds; {first} kB resident at rest at the start, {last} kB at the end"
+        "soak: nothing found in {rounds} rounds; {} kB resident at rest at the start, {} kB at the end",
+        first.rss >> 10,
+        last.rss >> 10,
     );
-    // Stacks and the C library's own come and go.
-    let most = first + first / 20 + 1024;
-    expect(last <= most, "more memory stays resident than at the start");
+    expect(
+        last.rss <= most(&first),
+        "more memory stays resident than at the start",
+    );
 }
