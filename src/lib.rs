@@ -45,6 +45,7 @@ mod control;
 mod cycle;
 mod explain;
 mod global;
+mod guard;
 mod history;
 #[cfg(feature = "http")]
 mod http;

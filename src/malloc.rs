@@ -7,7 +7,7 @@
 //! knows, found by the address. Nothing here changes errno.
 
 use crate::runtime::HEAP;
-use crate::{slow, thread};
+use crate::{guard, slow, thread};
 use core::ptr::NonNull;
 use goheap_allocator::heap::report_and_abort;
 use goheap_allocator::size_class::MAX_SMALL;
@@ -63,10 +63,16 @@ fn free_slowly(address: usize) {
     os::keeping_errno(|| slow::free(address));
 }
 
+/// The class and the bytes of a block's slot; of a guarded one, of the slot that it keeps.
+fn slot_of(address: usize) -> Option<(SizeClass, usize)> {
+    HEAP.slot_of(address)
+        .or_else(|| guard::owns(address).then(|| HEAP.slot_of(guard::shadow_of(address)))?)
+}
+
 /// How many bytes the block at `at` has room for, rounding included; `None` where no block is.
 /// Costs a look at its span.
 pub fn usable_bytes(at: NonNull<u8>) -> Option<usize> {
-    HEAP.slot_of(at.as_ptr().addr()).map(|(_, bytes)| bytes)
+    slot_of(at.as_ptr().addr()).map(|(_, bytes)| bytes)
 }
 
 /// Gives a block room for `bytes`, moving it if need be; null if the system refuses memory, and then
@@ -80,7 +86,7 @@ pub fn usable_bytes(at: NonNull<u8>) -> Option<usize> {
 /// `at` came from this heap, and nobody else uses the block.
 pub unsafe fn reallocate(at: NonNull<u8>, bytes: usize) -> *mut u8 {
     let address = at.as_ptr().expose_provenance();
-    let Some((class, room)) = HEAP.slot_of(address) else {
+    let Some((class, room)) = slot_of(address) else {
         report_and_abort(address, Misuse::Foreign)
     };
     let same_class = class != SizeClass::LARGE && SizeClass::of_16(bytes) == Some(class);

@@ -5,10 +5,13 @@
 
 use core::ffi::CStr;
 use core::fmt::Write;
-use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::net::SocketAddr;
 use goheap_allocator::os::{self, Line};
 use goheap_pacer::Rules;
 use goheap_scavenger::{NEWEST, Policy};
+mod values;
+
+use values::{address, bytes, decimal, flag, version, whole};
 
 /// One knob.
 #[derive(Clone, Copy, Debug)]
@@ -70,6 +73,8 @@ pub struct Options {
     pub poison: bool,
     /// Where things lie differs from run to run.
     pub randomize: bool,
+    /// One in so many small objects is guarded; 0: none.
+    pub guard: u64,
 }
 
 /// All knobs. The policy stands first, for it presets what later ones set.
@@ -318,6 +323,15 @@ pub const KNOBS: &[Knob] = &[
         variable: c"GOHEAP_RANDOMIZE",
         set: |o, v| set(&mut o.randomize, flag(v)),
     },
+    Knob {
+        name: "GOHEAP_GUARD",
+        takes: "a number of objects, 1 or more, or 0 for none",
+        default: "0",
+        does: "One in so many objects of up to 4 KiB, on average, stands alone between pages that nobody may touch, up to 256 at a time: an overflow or a use after free faults, and is told with the stacks of its allocation and free. Each free is looked at as it is made.",
+        go: "",
+        variable: c"GOHEAP_GUARD",
+        set: |o, v| set(&mut o.guard, whole(v)),
+    },
 ];
 
 impl Knob {
@@ -373,6 +387,7 @@ impl Options {
         profile_rate: 512 << 10,
         poison: false,
         randomize: false,
+        guard: 0,
     };
 
     /// What the environment says. Complains on standard error about values that it cannot take.
@@ -425,70 +440,6 @@ fn set<T>(field: &mut T, value: Option<T>) -> bool {
         }
         None => false,
     }
-}
-
-fn flag(text: &[u8]) -> Option<bool> {
-    match text {
-        b"0" => Some(false),
-        b"1" => Some(true),
-        _ => None,
-    }
-}
-
-/// An address to listen at; loopback unless the text says another.
-fn address(text: &[u8]) -> Option<SocketAddr> {
-    let text = core::str::from_utf8(text).ok()?;
-    let port = text.strip_prefix("localhost").unwrap_or(text);
-    let port = match port.strip_prefix(':') {
-        Some(port) => Some(port),
-        None => Some(text).filter(|_| port == text),
-    };
-    let port = port.and_then(|port| u16::try_from(whole(port.as_bytes())?).ok());
-    let local = port.map(|port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port));
-    local.or_else(|| text.parse().ok())
-}
-
-/// The 27 of `go1.27`.
-fn version(text: &[u8]) -> Option<u8> {
-    let minor = text
-        .strip_prefix(b"go1.")
-        .filter(|m| m.first() != Some(&b'0'))?;
-    let minor = whole(minor).and_then(|n| u8::try_from(n).ok())?;
-    (1..=NEWEST).contains(&minor).then_some(minor)
-}
-
-fn whole(text: &[u8]) -> Option<u64> {
-    if text.is_empty() {
-        return None;
-    }
-    text.iter().try_fold(0u64, |n, &c| {
-        let digit = c.is_ascii_digit().then(|| u64::from(c - b'0'))?;
-        n.checked_mul(10)?.checked_add(digit)
-    })
-}
-
-fn decimal(text: &[u8]) -> Option<f64> {
-    let plain = text.iter().all(|c| c.is_ascii_digit() || *c == b'.');
-    core::str::from_utf8(text)
-        .ok()
-        .filter(|_| plain)?
-        .parse()
-        .ok()
-}
-
-/// Go's byte counts: digits, and B, KiB, MiB, GiB or TiB or nothing (Go: `parseByteCount`).
-fn bytes(text: &[u8]) -> Option<u64> {
-    let digits = text.iter().take_while(|c| c.is_ascii_digit()).count();
-    let (number, unit) = text.split_at(digits);
-    let scale = match unit {
-        b"" | b"B" => 0,
-        b"KiB" => 10,
-        b"MiB" => 20,
-        b"GiB" => 30,
-        b"TiB" => 40,
-        _ => return None,
-    };
-    whole(number)?.checked_mul(1 << scale)
 }
 
 #[cfg(test)]

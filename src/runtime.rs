@@ -7,6 +7,7 @@
 use crate::background;
 use crate::clock;
 use crate::collector::Collector;
+use crate::guard;
 use crate::http;
 use crate::options::Options;
 #[cfg(feature = "profile")]
@@ -145,7 +146,8 @@ impl Runtime {
         self.go.store(options.go, Relaxed);
         let policy = self.policy();
         // What is watched lies apart, as in Go under its race detector.
-        self.tiny.store(options.tiny && !options.poison, Relaxed);
+        let whole = options.poison || options.guard > 0;
+        self.tiny.store(options.tiny && !whole, Relaxed);
         self.scavtrace.store(options.scavtrace, Relaxed);
         HEAP.set_eager(options.eager);
         #[cfg(feature = "profile")]
@@ -155,6 +157,9 @@ impl Runtime {
         }
         if options.poison {
             HEAP.watch(!options.eager);
+        }
+        if options.guard > 0 {
+            HEAP.guard(options.guard);
         }
         HEAP.pages().configure(
             if options.madv_free {
@@ -183,6 +188,7 @@ unsafe extern "C" fn before_fork() {
     RUNTIME.collector.fork_lock();
     HEAP.fork_lock();
     background::fork_lock();
+    guard::fork_lock();
     #[cfg(feature = "profile")]
     profile::fork_lock();
 }
@@ -192,6 +198,7 @@ unsafe extern "C" fn after_fork_in_parent() {
     unsafe {
         #[cfg(feature = "profile")]
         profile::fork_unlock();
+        guard::fork_unlock();
         background::fork_unlock();
         HEAP.fork_unlock();
         RUNTIME.collector.fork_unlock();

@@ -9,8 +9,8 @@
 #[cfg(feature = "profile")]
 use crate::profile;
 use crate::runtime::{HEAP, RUNTIME};
-use crate::{background, cycle, thread};
-use core::ptr::null_mut;
+use crate::{background, cycle, guard, thread};
+use core::ptr::{null_mut, with_exposed_provenance_mut};
 use core::sync::atomic::Ordering::Relaxed;
 use goheap_allocator::heap::{Refill, Slot};
 use goheap_allocator::tiny::{self, is_tiny};
@@ -33,9 +33,17 @@ pub fn alloc(class: SizeClass, bytes: usize) -> *mut u8 {
 
 /// Samples the object of `bytes` in `slot` if that is to be.
 fn finish(slot: Option<Slot>, bytes: usize) -> *mut u8 {
-    let Some(Slot { at, sampled }) = slot else {
+    let Some(Slot {
+        at,
+        sampled,
+        guarded,
+    }) = slot
+    else {
         return null_mut();
     };
+    if guarded && let Some(guarded) = guard::place(at.as_ptr().expose_provenance(), bytes) {
+        return with_exposed_provenance_mut(guarded);
+    }
     sample_if(sampled, at.as_ptr(), bytes);
     at.as_ptr()
 }
@@ -265,6 +273,11 @@ pub fn dealloc(address: usize, layout: Layout) {
 /// The same, where nobody says how it was allocated.
 #[cold]
 pub fn free(address: usize) {
+    let address = if guard::owns(address) {
+        guard::free(address)
+    } else {
+        address
+    };
     // Without memory for a log the death stays unknown: the object is leaked, nothing is broken.
     let Some(access) = thread::access() else {
         return;

@@ -2,6 +2,7 @@
 
 use crate::collector::Collector;
 use crate::cycle;
+use crate::guard;
 use crate::runtime::{HEAP, RUNTIME};
 use crate::{MemStats, thread};
 use core::sync::atomic::Ordering::Relaxed;
@@ -131,6 +132,7 @@ fn read<T>(of_collector: impl FnOnce(&Collector) -> T) -> (MemStats, Totals, T) 
     s.mcache_sys = t.cache_sys;
     s.buck_hash_sys = t.profile_sys;
     s.gc_sys = t.table_sys + t.spare_sys;
+    s.other_sys = guard::open_bytes();
     s.sys = s.heap_sys
         + s.stack_sys
         + s.mspan_sys

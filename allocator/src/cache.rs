@@ -40,6 +40,8 @@ pub(crate) struct Held {
     pub rest: AtomicU64,
     /// How many slots come before the sampled one, beside those in the bin.
     pub distance: Distance,
+    /// Whether that one is to be guarded, not sampled.
+    pub guards: Cell<bool>,
     /// The sweep that was current when the span was taken.
     pub epoch: Cell<u32>,
     /// Slots taken into this bin since the cache was made, less those returned unused.
@@ -116,17 +118,18 @@ impl Cache {
             bytes: core::array::from_fn(|i| SizeClass::from_index(i).bytes()),
             room: AtomicUsize::new(room),
             tiny: Tiny::new(),
-            held: core::array::from_fn(|i| Held {
-                span: AtomicPtr::new(null_mut()),
-                word: Cell::new(0),
-                rest: AtomicU64::new(0),
-                distance: Distance::draw(
-                    &random,
-                    rate.get(),
-                    SizeClass::from_index(i).bytes().max(1),
-                ),
-                epoch: Cell::new(0),
-                taken: AtomicU64::new(0),
+            held: core::array::from_fn(|i| {
+                let bytes = SizeClass::from_index(i).bytes().max(1);
+                let distance = Distance::draw(&random, rate.get(), bytes);
+                Held {
+                    span: AtomicPtr::new(null_mut()),
+                    word: Cell::new(0),
+                    rest: AtomicU64::new(0),
+                    guards: Cell::new(distance.or_guard(&random, rate)),
+                    distance,
+                    epoch: Cell::new(0),
+                    taken: AtomicU64::new(0),
+                }
             }),
             pages: PageCache::new(),
             random,

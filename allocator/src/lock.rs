@@ -23,6 +23,8 @@ pub enum Rank {
     Log,
     /// One size class; several at once only in ascending order of class.
     Class(u8),
+    /// The pool of guarded objects: with nothing taken inside.
+    Guarded,
     /// The list of the program's modules: read with nothing taken inside.
     Modules,
     /// Walking a stack: with nothing taken inside.
@@ -46,6 +48,7 @@ impl Rank {
             Rank::Caches => 2,
             Rank::Log => 3,
             Rank::Class(c) => 4 + u32::from(c),
+            Rank::Guarded => 121,
             Rank::Modules => 122,
             Rank::Walker => 123,
             Rank::Samples => 124,

@@ -33,7 +33,7 @@ use goheap_stats::profile::{Estimate, Samples, Shown, Site, Symbols};
 use modules::Modules;
 use std::io::{self, Write};
 
-pub(crate) use walk::{after_fork_in_child, fork_lock, fork_unlock};
+pub(crate) use walk::{after_fork_in_child, capture, fork_lock, fork_unlock};
 
 /// Samples the object of `bytes` at `at`, which is about to be handed out. Takes locks and may allocate, so
 /// the calling thread holds none.

@@ -19,6 +19,8 @@ pub struct Slot {
     pub at: NonNull<u8>,
     /// Whether the object is to be sampled: by [`Heap::sample`], when nothing else is left to do.
     pub sampled: bool,
+    /// Whether it is to be guarded.
+    pub guarded: bool,
 }
 
 /// A site: objects of one slot size that one stack called for. Exact as far as samples go; what they
@@ -61,7 +63,11 @@ impl<O: Os> Heap<O> {
     pub unsafe fn take(&self, cache: &Cache, class: SizeClass) -> Option<Slot> {
         // SAFETY: the caller's contract.
         match unsafe { cache.alloc(class) } {
-            Some(at) => Some(Slot { at, sampled: false }),
+            Some(at) => Some(Slot {
+                at,
+                sampled: false,
+                guarded: false,
+            }),
             None => self.take_sampled(cache, class),
         }
     }
@@ -77,14 +83,21 @@ impl<O: Os> Heap<O> {
         }
         let slot = rest.trailing_zeros() as usize;
         let at = cache.base[c].load(Relaxed) + slot * class.bytes();
+        let guarded = held.guards.get();
         held.distance
             .redraw(&cache.random, self.rate.get(), class.bytes());
+        held.guards
+            .set(held.distance.or_guard(&cache.random, &self.rate));
         let follow = rest & (rest - 1);
         held.rest.store(0, Relaxed);
         let bin = held.before_sampled(follow, follow.count_ones());
         cache.free[c].store(bin, Relaxed);
         let at = NonNull::new(core::ptr::with_exposed_provenance_mut(at))?;
-        Some(Slot { at, sampled: true })
+        Some(Slot {
+            at,
+            sampled: !guarded,
+            guarded,
+        })
     }
 
     /// Whether a large object is to be sampled. Callers hold its class's lock.

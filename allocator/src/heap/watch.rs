@@ -43,6 +43,13 @@ impl<O: Os> Heap<O> {
         self.watch.poison.store(poison, Relaxed);
     }
 
+    /// From now on each free is looked at in the call that makes it, and one in `one_in` slots, on average, is
+    /// [said](super::Slot::guarded) to be guarded. To be called before the heap has a cache.
+    pub fn guard(&self, one_in: u64) {
+        self.watch.on.store(true, Relaxed);
+        self.rate.set_guards(one_in);
+    }
+
     #[inline(always)]
     pub(super) fn is_watched(&self) -> bool {
         self.watch.on.load(Relaxed)

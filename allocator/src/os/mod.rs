@@ -15,6 +15,7 @@
 //!
 //! [`Os`] is a trait so that tests can hand the heap an OS that refuses.
 
+mod guarded;
 mod line;
 mod linux;
 mod modules;
@@ -23,6 +24,9 @@ mod resident;
 mod shared;
 pub mod thread_words;
 
+pub use guarded::{
+    close_guarded, module_of, open_guarded, reserve_guarded, tell_of_faults, thread_id,
+};
 pub use line::Line;
 pub use linux::{
     Futex, Linux, monotonic_ns, process_cpu_ns, stderr_line, wall_clock_ns, yield_now,

@@ -11,6 +11,8 @@ pub const NEVER: u64 = u64::MAX;
 #[derive(Debug)]
 pub struct Rate {
     bytes: AtomicU64,
+    /// Objects from one that is to be guarded to the next, on average; 0 for none.
+    guards: AtomicU64,
     /// Where the next cache's random numbers begin.
     seed: AtomicU64,
 }
@@ -19,6 +21,7 @@ impl Rate {
     pub(crate) const fn none() -> Self {
         Self {
             bytes: AtomicU64::new(0),
+            guards: AtomicU64::new(0),
             seed: AtomicU64::new(0),
         }
     }
@@ -32,6 +35,11 @@ impl Rate {
     /// The rate in bytes.
     pub fn get(&self) -> u64 {
         self.bytes.load(Relaxed)
+    }
+
+    /// Has one in so many objects guarded, in caches to come.
+    pub(crate) fn set_guards(&self, one_in: u64) {
+        self.guards.store(one_in, Relaxed);
     }
 
     /// Random numbers that no other caller gets.
@@ -99,6 +107,17 @@ impl Distance {
             bytes => bytes / slot_bytes as u64,
         };
         self.0.set(ahead);
+    }
+
+    /// The slot that is taken apart from others is to be guarded if that comes before the next sample, which is drawn
+    /// anew then: points of a Poisson process do not know of earlier ones. Whether it does.
+    pub(crate) fn or_guard(&self, random: &Random, rate: &Rate) -> bool {
+        let ahead = random.bytes_ahead(rate.guards.load(Relaxed));
+        let first = ahead < self.0.get();
+        if first {
+            self.0.set(ahead);
+        }
+        first
     }
 
     /// Whether the sampled slot comes after the next `slots`, which then are no longer ahead.

@@ -119,7 +119,7 @@ fn begin<'a>(
     let anonymous = inode == "0" && path.is_empty();
     let owner = match path {
         "[anon:goheap: heap]" => Owner::Heap,
-        "[anon:goheap: metadata]" => Owner::Metadata,
+        "[anon:goheap: metadata]" | "[anon:goheap: guarded]" => Owner::Metadata,
         "[heap]" => Owner::CHeap,
         "[vdso]" => Owner::Binary,
         "" if heap.contains(&from) => Owner::Heap,
