@@ -365,4 +365,23 @@ mod regressions {
         ];
         passes(Program::new(Order::Lockstep, &[&commands]));
     }
+
+    /// Found by fuzzing: who asked first was told of the other's refusal, and the other of none.
+    #[test]
+    fn two_threads_refused_at_once() {
+        let thread = [
+            Command::FailNext(11),
+            alloc(0, 128 << 10, true),
+            alloc(1, MAX_SIZE, true),
+            alloc(2, 80, true),
+            Command::FreeOsMemory,
+            alloc(3, MAX_SIZE, true),
+        ];
+        let program = Program::new(Order::Concurrent, &[&thread, &thread, &thread]);
+        for _ in 0..30 {
+            let heap = Simulated::new(Idle::ByAge, Hardened::default());
+            assert_eq!(run(&heap, &program), Ok(()));
+            heap.leave();
+        }
+    }
 }

@@ -303,9 +303,10 @@ impl Heap for Simulated {
     }
 
     fn was_refused(&self) -> bool {
-        let refused = self.0.heap.os().refused.load(Relaxed);
+        let os = self.0.heap.os();
+        let refused = os.refused.load(Relaxed);
         let told = std::mem::replace(&mut self.pacing().told, refused);
-        refused != told
+        refused != told || !os.granted_room()
     }
 
     fn audit(&self) -> Result<Option<Figures>, String> {

@@ -44,6 +44,12 @@ impl SimulatedOs {
         self.to_refuse.store(calls, Relaxed);
     }
 
+    /// Whether the heap was granted all the room that a program needs. Where refusals came as it started, it
+    /// took less, and may run out of it at any time.
+    pub(super) fn granted_room(&self) -> bool {
+        self.blocks().values().any(|block| block.bytes >= LARGEST)
+    }
+
     fn ask(&self, operation: &'static str, bytes: usize) -> Result<(), OsError> {
         let refused = OsError {
             operation,
