@@ -165,3 +165,84 @@ fn the_newest_rules_are_those_of_the_newest_version() {
         assert_eq!(Rules::go(minor), Rules::NEWEST);
     }
 }
+
+/// A cycle in which `allocated` bytes come while `scanned` are scanned, at Go's quarter of the processors.
+fn measured(c: &mut Controller, allocated: u64, scanned: u64) -> f64 {
+    let at = c.trigger(Memory::default()).trigger;
+    c.start_cycle(at);
+    let work = CycleWork {
+        heap_live: at + allocated,
+        scan_work: scanned,
+        utilization: 0.25,
+        idle_utilization: 0.0,
+    };
+    c.end_cycle(Memory::default(), work);
+    c.reset_live(10 * MIB, GO_ROOTS);
+    c.commit(10 * MIB, true);
+    c.cons_mark()
+}
+
+#[test]
+fn go1_18_and_1_19_smooth_what_they_measure_by_a_controller() {
+    for minor in [18, 19] {
+        let mut c = controller(minor, 100);
+        // Three bytes allocated for one scanned, at a quarter of the processors: 1 for the controller. Its
+        // proportional part is 0.9 of the error, its integral grows by 0.9 / 4 of it.
+        let (mut estimate, mut integral) = (0.0, 0.0);
+        for current in [1.0, 1.0, 1.0, 0.5, 2.0] {
+            let found = measured(&mut c, (current * 3.0 * MIB as f64) as u64, MIB);
+            let error = current - estimate;
+            estimate = f64::max(0.9 * error + integral, 0.0);
+            integral += 0.225 * error;
+            assert!(
+                (found - estimate).abs() < 1e-9,
+                "go1.{minor}: {found}, not {estimate}"
+            );
+        }
+    }
+}
+
+#[test]
+fn from_go1_20_on_the_largest_of_five_measurements_counts() {
+    for minor in 20..=27 {
+        let mut c = controller(minor, 100);
+        assert_eq!(measured(&mut c, 6 * MIB, MIB), 2.0);
+        for _ in 0..4 {
+            assert_eq!(measured(&mut c, 3 * MIB, MIB), 2.0, "go1.{minor}");
+        }
+        assert_eq!(measured(&mut c, 3 * MIB, MIB), 1.0, "go1.{minor}");
+        // A cycle in which nothing was allocated says nothing.
+        (0..6).for_each(|_| assert_eq!(measured(&mut c, 0, MIB), 1.0));
+    }
+}
+
+#[test]
+fn where_feedback_sets_the_trigger_it_is_bounded_by_shares_of_gogc() {
+    let live = 100 * MIB;
+    let trigger = |percent| {
+        let mut c = controller(17, percent);
+        cycle(&mut c, 0, live);
+        let due = c.trigger(Memory::default());
+        assert_eq!(c.goal(Memory::default()), due.goal);
+        due.trigger as f64 / live as f64 - 1.0
+    };
+    // The first ratio, 7/8, is below 60 % of GOGC=300 and above 95 % of GOGC=50.
+    assert!((trigger(300) - 1.8).abs() < 0.001, "{}", trigger(300));
+    assert!((trigger(50) - 0.475).abs() < 0.001, "{}", trigger(50));
+}
+
+#[test]
+fn where_feedback_sets_the_trigger_the_goal_is_not_below_it() {
+    for minor in 5..=17 {
+        let c = after_first_cycle(minor, 1_000);
+        assert_eq!(c.goal(Memory::default()), 4 * MIB, "go1.{minor}");
+    }
+}
+
+#[test]
+fn gogc_is_what_was_set_last() {
+    let mut c = controller(27, 100);
+    assert_eq!(c.gc_percent(), 100);
+    assert_eq!(c.set_gc_percent(40), 100);
+    assert_eq!(c.gc_percent(), 40);
+}

@@ -17,6 +17,7 @@ fn pages_are_spread_over_the_way_to_a_mebibyte_before_the_trigger() {
         (pace.heap_live_basis, pace.pages_swept_basis),
         (100 * MIB, 1000)
     );
+    assert!(!pace.is_done());
     assert_eq!(pace.pages_target(100 * MIB, 0, 0), 0);
     assert_eq!(pace.pages_target(101 * MIB, 0, 0), 100);
     assert_eq!(pace.pages_target(101 * MIB, MIB, 30), 170);

@@ -277,3 +277,72 @@ fn a_pass_comes_on_the_minute_whatever_happened_before() {
     assert_eq!(passes.next(MINUTE), 2 * MINUTE);
     assert_eq!(passes.next(u64::MAX), u64::MAX);
 }
+
+/// Four MiB above the goal, of pages that are idle one by one.
+fn on_a_line() -> (Background, impl Fn(u64, u64) -> View) {
+    let goal = 6 * MIB;
+    let mut background = Background::new(&Policy::go(13), 1.0);
+    let inputs = LineInputs {
+        heap_retained: 10 * MIB,
+        goal,
+        idle_huge: 0,
+        huge_page: 2 * MIB,
+        physical_page: 4096,
+    };
+    background.plan(&inputs, 0);
+    let view = move |heap_retained, now_ns| View {
+        goals: Goals {
+            gc_percent: goal,
+            memory_limit: u64::MAX,
+        },
+        heap_retained,
+        mapped_ready: heap_retained,
+        now_ns,
+    };
+    (background, view)
+}
+
+#[test]
+fn go1_13_releases_a_page_a_millisecond_and_waits_where_it_is_ahead() {
+    let (mut b, view) = on_a_line();
+    // After 100 ms, 100 pages should be gone.
+    assert_eq!(b.step(&view(10 * MIB, 100 * MS)), Step::Release(100 * 4096));
+    b.released(50 * 4096, MS);
+    let left = 10 * MIB - 50 * 4096;
+    assert_eq!(b.step(&view(left, 100 * MS)), Step::Release(50 * 4096));
+    // 200 are: it is a hundred ahead.
+    let left = 10 * MIB - 200 * 4096;
+    assert_eq!(b.step(&view(left, 100 * MS)), Step::Sleep(100 * MS));
+    // Just on the line, the shortest sleep.
+    let left = 10 * MIB - 100 * 4096;
+    assert_eq!(b.step(&view(left, 100 * MS)), Step::Sleep(MS / 10));
+    assert_eq!(b.step(&view(6 * MIB, 100 * MS)), Step::Park);
+}
+
+#[test]
+fn go1_13_waits_longer_each_time_that_it_finds_nothing_to_release() {
+    let (mut b, view) = on_a_line();
+    let due = view(10 * MIB, 100 * MS);
+    for sleep in [MS / 10, MS / 5, 2 * MS / 5] {
+        assert_eq!(b.step(&due), Step::Release(100 * 4096));
+        b.released(0, MS);
+        assert_eq!(b.step(&due), Step::Sleep(sleep));
+        b.slept(sleep, 2);
+    }
+    // Once something is found, it begins anew.
+    b.released(4096, MS);
+    b.released(0, MS);
+    assert_eq!(b.step(&due), Step::Sleep(MS / 10));
+}
+
+#[test]
+fn only_go1_19_to_1_21_have_the_slip_of_95_times_the_limit() {
+    for minor in 1..=27 {
+        let factor = Policy::go(minor).limit_factor;
+        match minor {
+            ..=18 => assert_eq!(factor, None),
+            19..=21 => assert_eq!(factor, Some(95.0)),
+            _ => assert_eq!(factor, Some(0.95)),
+        }
+    }
+}
