@@ -152,9 +152,14 @@ fn the_waterfall_is_drawn() {
     for words in ["live", "resident (RSS)", "the binary", "MiB"] {
         assert!(svg.contains(words), "{words} in {svg}");
     }
-    let other = tool(&["explain", &pid, "--out", "w.png"]);
+    let file = folder.path().join("w.png");
+    let drawn = tool(&["explain", &pid, "--out", file.to_str().expect("a path")]);
+    assert!(drawn.status.success(), "{}", text(&drawn.stderr));
+    let png = std::fs::read(&file).expect("a picture");
+    assert!(png.starts_with(b"\x89PNG\r\n\x1a\n"));
+    let other = tool(&["explain", &pid, "--out", "w.jpg"]);
     assert_eq!(other.status.code(), Some(2));
-    assert!(text(&other.stderr).contains("ends in .svg"));
+    assert!(text(&other.stderr).contains("ends in .svg or .png"));
 }
 
 #[test]

@@ -1,49 +1,37 @@
 //! The comparison as a picture: a panel a counter, each side's range and median over the snapshots.
 
-use plotters::backend::SVGBackend;
-use plotters::coord::Shift;
 use plotters::prelude::*;
 
 use super::Comparison;
 use crate::fidelity::Counter;
-use crate::picture::Drawn;
+use crate::picture::{Area, COLORS, Drawn, FAINT, GRID, INK, MIB, bold, plain, svg};
 use crate::record::Record;
 
 const WIDTH: u32 = 1200;
 const HEAD: u32 = 84;
 const PANEL: u32 = 190;
-const MIB: f64 = (1 << 20) as f64;
-const INK: RGBColor = RGBColor(33, 37, 41);
-const FAINT: RGBColor = RGBColor(134, 142, 150);
-const GRID: RGBColor = RGBColor(233, 236, 239);
-const OURS: RGBColor = RGBColor(213, 94, 0);
-const GOS: RGBColor = RGBColor(0, 114, 178);
-
-type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+const OURS: RGBColor = COLORS[0];
+const GOS: RGBColor = COLORS[1];
 
 /// Draws it.
-pub fn draw(comparison: &Comparison, svg: &mut String) -> Drawn {
+pub fn draw(comparison: &Comparison) -> Drawn<String> {
     let rows = Counter::ALL.len().div_ceil(2);
     let height = HEAD + PANEL * rows as u32 + 12;
-    let page = SVGBackend::with_string(svg, (WIDTH, height)).into_drawing_area();
-    page.fill(&WHITE)?;
-    let (head, rest) = page.split_vertically(HEAD);
-    legend(comparison, &head)?;
-    for (counter, area) in Counter::ALL.into_iter().zip(rest.split_evenly((rows, 2))) {
-        panel(comparison, counter, &area)?;
-    }
-    page.present()?;
-    Ok(())
+    svg((WIDTH, height), |page| {
+        let (head, rest) = page.split_vertically(HEAD);
+        legend(comparison, &head)?;
+        for (counter, area) in Counter::ALL.into_iter().zip(rest.split_evenly((rows, 2))) {
+            panel(comparison, counter, &area)?;
+        }
+        Ok(())
+    })
 }
 
 fn legend(comparison: &Comparison, area: &Area<'_>) -> Drawn {
-    let bold = ("sans-serif", 20)
-        .into_font()
-        .style(FontStyle::Bold)
-        .color(&INK);
+    let bold = bold(20);
     let title = format!("{}: goheap and {}", comparison.name, comparison.go);
     area.draw_text(&title, &bold, (24, 12))?;
-    let text = ("sans-serif", 13).into_font().color(&INK);
+    let text = plain(13, &INK);
     let mut x = 24;
     for (name, color) in [("goheap", OURS), (comparison.go.as_str(), GOS)] {
         area.draw(&Rectangle::new(
@@ -55,7 +43,7 @@ fn legend(comparison: &Comparison, area: &Area<'_>) -> Drawn {
         area.draw_text(name, &text, (x + 34, 49))?;
         x += 130;
     }
-    let faint = ("sans-serif", 13).into_font().color(&FAINT);
+    let faint = plain(13, &FAINT);
     let runs = comparison.ours.len();
     let what = format!(
         "median and range of {runs} runs at each snapshot, in MB of 2^20 bytes; NumGC in cycles"
@@ -110,7 +98,7 @@ fn panel(comparison: &Comparison, counter: Counter, area: &Area<'_>) -> Drawn {
         .bold_line_style(GRID)
         .light_line_style(TRANSPARENT)
         .axis_style(FAINT)
-        .label_style(("sans-serif", 11).into_font().color(&FAINT))
+        .label_style(plain(11, &FAINT))
         .y_label_formatter(&|value| {
             if top - least < 5.0 {
                 format!("{value:.1}")
@@ -134,10 +122,7 @@ fn panel(comparison: &Comparison, counter: Counter, area: &Area<'_>) -> Drawn {
         )])?;
     }
     let row = comparison.row(counter);
-    let bold = ("sans-serif", 14)
-        .into_font()
-        .style(FontStyle::Bold)
-        .color(&INK);
+    let bold = bold(14);
     area.draw_text(counter.name(), &bold, (24, 10))?;
     let runs = comparison.ours.len();
     let verdict = format!(
@@ -147,7 +132,7 @@ fn panel(comparison: &Comparison, counter: Counter, area: &Area<'_>) -> Drawn {
         row.holds
     );
     let color = if row.holds == runs { FAINT } else { OURS };
-    let style = ("sans-serif", 12).into_font().color(&color);
+    let style = plain(12, &color);
     area.draw_text(&verdict, &style, (150, 12))?;
     Ok(())
 }

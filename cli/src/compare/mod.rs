@@ -55,7 +55,7 @@ pub struct Options {
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     runs: u32,
     /// Where to write the chart, of a single trace.
-    #[arg(long, value_name = "FILE", default_value = "goheap-compare.svg")]
+    #[arg(long, value_name = "FILE", default_value = "goheap-compare.svg", value_parser = crate::picture::path)]
     out: PathBuf,
 }
 
@@ -159,7 +159,7 @@ fn one(trace: &Path, options: &Options) -> Result<(), Error> {
         gos,
         reference,
     };
-    out.write(|svg| chart::draw(&comparison, svg))?;
+    out.write(chart::draw(&comparison))?;
     print(&comparison, options).map_err(Error::system("write to stdout"))
 }
 

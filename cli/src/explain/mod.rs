@@ -25,20 +25,9 @@ pub struct Options {
     /// Print JSON: the resident set, and the bytes of each cause.
     #[arg(long)]
     json: bool,
-    /// Draw the causes as a waterfall into this file, as SVG.
-    #[arg(long, value_name = "FILE.svg", value_parser = svg)]
+    /// Draw the causes as a waterfall into this file, SVG or PNG by its ending.
+    #[arg(long, value_name = "FILE.svg|png", value_parser = picture::path)]
     out: Option<PathBuf>,
-}
-
-/// A picture's path: what is written there is SVG, so it should not be called something else.
-fn svg(path: &str) -> Result<PathBuf, String> {
-    let path = PathBuf::from(path);
-    match path.extension() {
-        Some(other) if !other.eq_ignore_ascii_case("svg") => {
-            Err("the picture is an SVG: give it a name that ends in .svg".into())
-        }
-        _ => Ok(path),
-    }
 }
 
 /// Asks the program and the kernel, then prints.
@@ -48,7 +37,7 @@ pub fn run(options: &Options) -> Result<(), Error> {
     let picture = picture.transpose()?;
     let (snapshot, explained) = explain(&program)?;
     if let Some(picture) = picture {
-        picture.write(|svg| waterfall::draw(&program.facts, &explained, svg))?;
+        picture.write(waterfall::draw(&program.facts, &explained))?;
     }
     let text = if options.json {
         let shown = Shown::of(&explained);

@@ -1,22 +1,18 @@
 //! The causes as a waterfall: each bar begins where the one above it ends.
 
 use goheap_stats::explain::{Cause, Explanation};
-use plotters::backend::SVGBackend;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use crate::amount;
 use crate::observe::Facts;
-use crate::picture::Drawn;
+use crate::picture::{Drawn, FAINT, GRID, INK, bold, plain, svg};
 
 const WIDTH: u32 = 960;
 const HEAD: i32 = 64;
 const ROW: i32 = 26;
 const LEFT: i32 = 210;
 const RIGHT: i32 = 850;
-const INK: RGBColor = RGBColor(33, 37, 41);
-const FAINT: RGBColor = RGBColor(134, 142, 150);
-const GRID: RGBColor = RGBColor(233, 236, 239);
 
 /// What objects hold, what the heap holds beside them, its own, and what is not the heap's.
 fn shade(cause: Cause) -> RGBColor {
@@ -31,48 +27,44 @@ fn shade(cause: Cause) -> RGBColor {
 }
 
 /// Draws it, as SVG.
-pub fn draw(facts: &Facts, explained: &Explanation, svg: &mut String) -> Drawn {
+pub fn draw(facts: &Facts, explained: &Explanation) -> Drawn<String> {
     let rows = explained.causes.iter().filter(|(_, bytes)| *bytes > 0);
     let height = HEAD + ROW * (rows.clone().count() as i32 + 1) + 14;
-    let page = SVGBackend::with_string(svg, (WIDTH, height as u32)).into_drawing_area();
-    page.fill(&WHITE)?;
-    let title = ("sans-serif", 20)
-        .into_font()
-        .style(FontStyle::Bold)
-        .color(&INK);
-    let head = format!("Where the memory of {} ({}) is", facts.name, facts.pid);
-    page.draw_text(&head, &title, (20, 12))?;
-    let faint = ("sans-serif", 13).into_font().color(&FAINT);
-    let note = "from what is live to what ps says; resident bytes, each with one cause";
-    page.draw_text(note, &faint, (20, 38))?;
-    let text = ("sans-serif", 13).into_font().color(&INK);
-    let names = text.pos(Pos::new(HPos::Right, VPos::Center));
-    let amounts = text.pos(Pos::new(HPos::Left, VPos::Center));
-    let total = explained.rss.max(1) as f64;
-    let x = |bytes: u64| LEFT + (f64::from(RIGHT - LEFT) * bytes as f64 / total) as i32;
-    let mut below = 0;
-    let mut y = HEAD;
-    let all = ("resident (RSS)", 0, explained.rss, INK);
-    let bars = rows.map(|&(cause, bytes)| {
-        let from = below;
-        below += bytes;
-        (cause.name(), from, bytes, shade(cause))
-    });
-    for (name, from, bytes, color) in bars.chain([all]) {
-        let (left, right) = (x(from), x(from + bytes).max(x(from) + 1));
-        let middle = y + ROW / 2;
-        page.draw(&PathElement::new(
-            vec![(LEFT, y + ROW), (RIGHT, y + ROW)],
-            GRID,
-        ))?;
-        page.draw(&Rectangle::new(
-            [(left, y + 4), (right, y + ROW - 4)],
-            color.filled(),
-        ))?;
-        page.draw_text(name, &names, (LEFT - 10, middle))?;
-        page.draw_text(&amount::bytes(bytes), &amounts, (right + 6, middle))?;
-        y += ROW;
-    }
-    page.present()?;
-    Ok(())
+    svg((WIDTH, height as u32), |page| {
+        let title = bold(20);
+        let head = format!("Where the memory of {} ({}) is", facts.name, facts.pid);
+        page.draw_text(&head, &title, (20, 12))?;
+        let faint = plain(13, &FAINT);
+        let note = "from what is live to what ps says; resident bytes, each with one cause";
+        page.draw_text(note, &faint, (20, 38))?;
+        let text = plain(13, &INK);
+        let names = text.pos(Pos::new(HPos::Right, VPos::Center));
+        let amounts = text.pos(Pos::new(HPos::Left, VPos::Center));
+        let total = explained.rss.max(1) as f64;
+        let x = |bytes: u64| LEFT + (f64::from(RIGHT - LEFT) * bytes as f64 / total) as i32;
+        let mut below = 0;
+        let mut y = HEAD;
+        let all = ("resident (RSS)", 0, explained.rss, INK);
+        let bars = rows.map(|&(cause, bytes)| {
+            let from = below;
+            below += bytes;
+            (cause.name(), from, bytes, shade(cause))
+        });
+        for (name, from, bytes, color) in bars.chain([all]) {
+            let (left, right) = (x(from), x(from + bytes).max(x(from) + 1));
+            let middle = y + ROW / 2;
+            page.draw(&PathElement::new(
+                vec![(LEFT, y + ROW), (RIGHT, y + ROW)],
+                GRID,
+            ))?;
+            page.draw(&Rectangle::new(
+                [(left, y + 4), (right, y + ROW - 4)],
+                color.filled(),
+            ))?;
+            page.draw_text(name, &names, (LEFT - 10, middle))?;
+            page.draw_text(&amount::bytes(bytes), &amounts, (right + 6, middle))?;
+            y += ROW;
+        }
+        Ok(())
+    })
 }

@@ -186,7 +186,7 @@ pub fn compare(options: &Options) -> Result<(), Error> {
         .unwrap_or_default()
         .display()
         .to_string();
-    out.write(|svg| chart::draw(&title, &outcomes, svg))?;
+    out.write(chart::draw(&title, &outcomes))?;
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "{}", table(&outcomes))
         .and_then(|()| {

@@ -1,101 +1,80 @@
 //! Several allocators' resident sets over the same work, in one picture.
 
-use plotters::backend::SVGBackend;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::allocators::Outcome;
-use crate::picture::Drawn;
+use crate::picture::{COLORS, Drawn, FAINT, GRID, MIB, bold, plain, svg};
 
 const SIZE: (u32, u32) = (960, 480);
-const MIB: f64 = (1 << 20) as f64;
-const INK: RGBColor = RGBColor(33, 37, 41);
-const FAINT: RGBColor = RGBColor(134, 142, 150);
-const GRID: RGBColor = RGBColor(233, 236, 239);
-/// Told apart by those who do not see all colours, too (Okabe and Ito).
-const COLORS: [RGBColor; 6] = [
-    RGBColor(213, 94, 0),
-    RGBColor(0, 114, 178),
-    RGBColor(0, 158, 115),
-    RGBColor(204, 121, 167),
-    RGBColor(230, 159, 0),
-    RGBColor(86, 180, 233),
-];
 
 /// Draws them.
-pub fn draw(title: &str, outcomes: &[Outcome], svg: &mut String) -> Drawn {
-    let page = SVGBackend::with_string(svg, SIZE).into_drawing_area();
-    page.fill(&WHITE)?;
-    let bold = ("sans-serif", 18)
-        .into_font()
-        .style(FontStyle::Bold)
-        .color(&INK);
-    page.draw_text(
-        &format!("Resident memory on the work of {title}"),
-        &bold,
-        (24, 12),
-    )?;
-    let faint = ("sans-serif", 12).into_font().color(&FAINT);
-    page.draw_text(
+pub fn draw(title: &str, outcomes: &[Outcome]) -> Drawn<String> {
+    svg(SIZE, |page| {
+        let bold = bold(18);
+        page.draw_text(
+            &format!("Resident memory on the work of {title}"),
+            &bold,
+            (24, 12),
+        )?;
+        let faint = plain(12, &FAINT);
+        page.draw_text(
         "MB of 2^20 bytes over what the process had before, by the share of allocations and frees done",
         &faint,
         (24, 36),
     )?;
-    let highest = outcomes
-        .iter()
-        .flat_map(|outcome| &outcome.resident)
-        .fold(0.0_f64, |most, &rss| most.max(rss));
-    let top = (highest / MIB).max(0.1) * 1.06;
-    let mut plane = ChartBuilder::on(&page)
-        .margin_top(60)
-        .margin_left(16)
-        .margin_right(130)
-        .margin_bottom(10)
-        .x_label_area_size(30)
-        .y_label_area_size(48)
-        .build_cartesian_2d(0.0..100.0, 0.0..top)?;
-    plane
-        .configure_mesh()
-        .disable_x_mesh()
-        .bold_line_style(GRID)
-        .light_line_style(TRANSPARENT)
-        .axis_style(FAINT)
-        .label_style(("sans-serif", 12).into_font().color(&FAINT))
-        .x_label_formatter(&|share| format!("{share:.0} %"))
-        .y_label_formatter(&|mb| {
-            if top < 5.0 {
-                format!("{mb:.1}")
-            } else {
-                format!("{mb:.0}")
-            }
-        })
-        .draw()?;
-    let mut labels = Vec::new();
-    for (outcome, color) in outcomes.iter().zip(COLORS.iter().cycle()) {
-        let last = (outcome.resident.len().max(2) - 1) as f64;
-        let line = outcome
-            .resident
+        let highest = outcomes
             .iter()
-            .enumerate()
-            .map(|(at, &rss)| (at as f64 * 100.0 / last, rss / MIB))
-            .collect::<Vec<_>>();
-        plane.draw_series([PathElement::new(line, color.stroke_width(2))])?;
-        let end = outcome.resident.last().copied().unwrap_or_default() / MIB;
-        labels.push((plane.backend_coord(&(100.0, end)), &outcome.name, *color));
-    }
-    // Names stand where the lines end, one below the other where those are close.
-    labels.sort_by_key(|((_, y), ..)| *y);
-    let mut free = 0;
-    let room = SIZE.1 as i32 - 16 * labels.len() as i32;
-    for (index, ((x, y), name, color)) in labels.into_iter().enumerate() {
-        let y = y.min(room + 16 * index as i32 - 24).max(free);
-        free = y + 16;
-        let style = ("sans-serif", 14)
-            .into_font()
-            .color(&color)
-            .pos(Pos::new(HPos::Left, VPos::Center));
-        page.draw_text(name, &style, (x + 8, y))?;
-    }
-    page.present()?;
-    Ok(())
+            .flat_map(|outcome| &outcome.resident)
+            .fold(0.0_f64, |most, &rss| most.max(rss));
+        let top = (highest / MIB).max(0.1) * 1.06;
+        let mut plane = ChartBuilder::on(page)
+            .margin_top(60)
+            .margin_left(16)
+            .margin_right(130)
+            .margin_bottom(10)
+            .x_label_area_size(30)
+            .y_label_area_size(48)
+            .build_cartesian_2d(0.0..100.0, 0.0..top)?;
+        plane
+            .configure_mesh()
+            .disable_x_mesh()
+            .bold_line_style(GRID)
+            .light_line_style(TRANSPARENT)
+            .axis_style(FAINT)
+            .label_style(plain(12, &FAINT))
+            .x_label_formatter(&|share| format!("{share:.0} %"))
+            .y_label_formatter(&|mb| {
+                if top < 5.0 {
+                    format!("{mb:.1}")
+                } else {
+                    format!("{mb:.0}")
+                }
+            })
+            .draw()?;
+        let mut labels = Vec::new();
+        for (outcome, color) in outcomes.iter().zip(COLORS.iter().cycle()) {
+            let last = (outcome.resident.len().max(2) - 1) as f64;
+            let line = outcome
+                .resident
+                .iter()
+                .enumerate()
+                .map(|(at, &rss)| (at as f64 * 100.0 / last, rss / MIB))
+                .collect::<Vec<_>>();
+            plane.draw_series([PathElement::new(line, color.stroke_width(2))])?;
+            let end = outcome.resident.last().copied().unwrap_or_default() / MIB;
+            labels.push((plane.backend_coord(&(100.0, end)), &outcome.name, *color));
+        }
+        // Names stand where the lines end, one below the other where those are close.
+        labels.sort_by_key(|((_, y), ..)| *y);
+        let mut free = 0;
+        let room = SIZE.1 as i32 - 16 * labels.len() as i32;
+        for (index, ((x, y), name, color)) in labels.into_iter().enumerate() {
+            let y = y.min(room + 16 * index as i32 - 24).max(free);
+            free = y + 16;
+            let style = plain(14, &color).pos(Pos::new(HPos::Left, VPos::Center));
+            page.draw_text(name, &style, (x + 8, y))?;
+        }
+        Ok(())
+    })
 }

@@ -70,6 +70,7 @@ pub struct Options {
         long,
         value_name = "FILE",
         default_value = "goheap-replay.svg",
+        value_parser = crate::picture::path,
         requires = "allocators"
     )]
     out: PathBuf,

@@ -1,7 +1,6 @@
 //! The story as one picture: a panel a trace, a pair of stacked bars a step.
 
 use plotters::backend::SVGBackend;
-use plotters::coord::Shift;
 use plotters::coord::cartesian::Cartesian2d;
 use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
@@ -9,17 +8,13 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::told::Told;
 use crate::fidelity::Counter;
-use crate::picture::Drawn;
+use crate::picture::{Area, Drawn, FAINT, GRID, INK, MIB, bold, plain, svg};
 
 const WIDTH: u32 = 1280;
 const HEAD: u32 = 118;
 const PANEL: u32 = 236;
 /// Traces with more steps than this get a row of their own.
 const NARROW: usize = 8;
-const MIB: f64 = (1 << 20) as f64;
-const INK: RGBColor = RGBColor(33, 37, 41);
-const FAINT: RGBColor = RGBColor(134, 142, 150);
-const GRID: RGBColor = RGBColor(233, 236, 239);
 
 /// Whose bar, and its shades from what is allocated to what is released.
 struct Side {
@@ -53,44 +48,39 @@ const SIDES: [Side; 2] = [
     },
 ];
 
-type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Plane<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 
 /// Draws the chart, as SVG.
-pub fn draw(stories: &[Told], svg: &mut String) -> Drawn {
+pub fn draw(stories: &[Told]) -> Drawn<String> {
     let (narrow, wide): (Vec<&Told>, Vec<&Told>) =
         stories.iter().partition(|told| told.steps() <= NARROW);
     let rows = narrow.len().div_ceil(2) + wide.len();
     let height = HEAD + PANEL * rows as u32 + 12;
-    let page = SVGBackend::with_string(svg, (WIDTH, height)).into_drawing_area();
-    page.fill(&WHITE)?;
-    let (head, mut rest) = page.split_vertically(HEAD);
-    legend(&head)?;
-    for pair in narrow.chunks(2) {
-        let (row, below) = rest.split_vertically(PANEL);
-        for (told, area) in pair.iter().zip(row.split_evenly((1, 2))) {
-            panel(told, &area)?;
+    svg((WIDTH, height), |page| {
+        let (head, mut rest) = page.split_vertically(HEAD);
+        legend(&head)?;
+        for pair in narrow.chunks(2) {
+            let (row, below) = rest.split_vertically(PANEL);
+            for (told, area) in pair.iter().zip(row.split_evenly((1, 2))) {
+                panel(told, &area)?;
+            }
+            rest = below;
         }
-        rest = below;
-    }
-    for told in wide {
-        let (row, below) = rest.split_vertically(PANEL);
-        panel(told, &row)?;
-        rest = below;
-    }
-    page.present()?;
-    Ok(())
+        for told in wide {
+            let (row, below) = rest.split_vertically(PANEL);
+            panel(told, &row)?;
+            rest = below;
+        }
+        Ok(())
+    })
 }
 
 fn legend(area: &Area<'_>) -> Drawn {
     let left = 24;
-    let title = ("sans-serif", 22)
-        .into_font()
-        .style(FontStyle::Bold)
-        .color(&INK);
+    let title = bold(22);
     area.draw_text("Where the memory is that ps shows", &title, (left, 12))?;
-    let text = ("sans-serif", 13).into_font().color(&INK);
-    let faint = ("sans-serif", 13).into_font().color(&FAINT);
+    let text = plain(13, &INK);
+    let faint = plain(13, &FAINT);
     area.draw_text(
         "each trace of allocations step by step, in MB of 2^20 bytes; Go: the median of 12 runs",
         &faint,
@@ -153,13 +143,10 @@ fn panel(told: &Told, area: &Area<'_>) -> Drawn {
         .bold_line_style(GRID)
         .light_line_style(GRID)
         .axis_style(FAINT)
-        .label_style(("sans-serif", 11).into_font().color(&FAINT))
+        .label_style(plain(11, &FAINT))
         .y_label_formatter(&|mb| format!("{mb:.0}"))
         .draw()?;
-    let title = ("sans-serif", 15)
-        .into_font()
-        .style(FontStyle::Bold)
-        .color(&INK);
+    let title = bold(15);
     area.draw_text(told.shipped.name, &title, (24, 8))?;
     for step in 0..steps {
         for (index, side) in SIDES.iter().enumerate() {
@@ -169,10 +156,7 @@ fn panel(told: &Told, area: &Area<'_>) -> Drawn {
             };
             bar(&mut plane, side, step as f64, &of)?;
         }
-        let style = ("sans-serif", 11)
-            .into_font()
-            .color(&INK)
-            .pos(Pos::new(HPos::Center, VPos::Top));
+        let style = plain(11, &INK).pos(Pos::new(HPos::Center, VPos::Top));
         let label = told.records[step].label.clone();
         let middle = (step as f64 + 0.5, 0.0);
         plane.draw_series([EmptyElement::at(middle) + Text::new(label, (0, 7), style)])?;

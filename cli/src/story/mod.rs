@@ -25,7 +25,7 @@ use told::Told;
 #[derive(clap::Args)]
 pub struct Options {
     /// Where to write the story's chart.
-    #[arg(long, value_name = "FILE", default_value = "goheap-story.svg")]
+    #[arg(long, value_name = "FILE", default_value = "goheap-story.svg", value_parser = crate::picture::path)]
     out: PathBuf,
 }
 
@@ -36,7 +36,7 @@ pub struct Choice {
     #[arg(long)]
     policies: bool,
     /// Where to write the chart [default: goheap-story.svg, or goheap-policies.svg].
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = crate::picture::path)]
     out: Option<PathBuf>,
 }
 
@@ -73,7 +73,7 @@ pub fn run(options: &Options) -> Result<(), Error> {
     progress.finish_and_clear();
 
     print(&stories).map_err(Error::system("write to stdout"))?;
-    out.write(|svg| chart::draw(&stories, svg))?;
+    out.write(chart::draw(&stories))?;
     writeln!(io::stdout(), "Chart: {}", options.out.display())
         .map_err(Error::system("write to stdout"))
 }

@@ -1,23 +1,17 @@
 //! All policies in one picture: a panel each, RSS over the minutes.
 
-use plotters::backend::SVGBackend;
-use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::burst::{REST, SCALE, Sample};
 use super::watched::Watched;
 use super::words;
-use crate::picture::Drawn;
+use crate::picture::{Area, Drawn, FAINT, GRID, INK, MIB, bold, plain, svg};
 
 const WIDTH: u32 = 1280;
 const HEAD: u32 = 96;
 const COLUMNS: usize = 3;
 const PANEL: u32 = 196;
-const MIB: f64 = (1 << 20) as f64;
-const INK: RGBColor = RGBColor(33, 37, 41);
-const FAINT: RGBColor = RGBColor(134, 142, 150);
-const GRID: RGBColor = RGBColor(233, 236, 239);
 const KEPT: RGBColor = RGBColor(20, 96, 150);
 const KEPT_FILL: RGBColor = RGBColor(163, 201, 229);
 const LAZY: RGBColor = RGBColor(250, 214, 177);
@@ -25,30 +19,20 @@ const CYCLE: RGBColor = RGBColor(194, 85, 10);
 /// The axis begins a little before the burst is dropped.
 const FROM: f64 = -0.6;
 
-type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-
 /// Draws the chart, as SVG.
-pub fn draw(all: &[Watched], svg: &mut String) -> Drawn {
+pub fn draw(all: &[Watched]) -> Drawn<String> {
     let rows = all.len().div_ceil(COLUMNS);
     let height = HEAD + PANEL * rows as u32 + 10;
-    let page = SVGBackend::with_string(svg, (WIDTH, height)).into_drawing_area();
-    page.fill(&WHITE)?;
-    let (head, body) = page.split_vertically(HEAD);
-    legend(&head)?;
-    let peak = all.iter().map(Watched::peak).max().unwrap_or(0) as f64 / MIB;
-    let panels = body.split_evenly((rows, COLUMNS));
-    for (watched, area) in all.iter().zip(&panels) {
-        panel(watched, peak.max(1.0) * 1.08, area)?;
-    }
-    page.present()?;
-    Ok(())
-}
-
-fn bold(size: u32) -> TextStyle<'static> {
-    ("sans-serif", size)
-        .into_font()
-        .style(FontStyle::Bold)
-        .color(&INK)
+    svg((WIDTH, height), |page| {
+        let (head, body) = page.split_vertically(HEAD);
+        legend(&head)?;
+        let peak = all.iter().map(Watched::peak).max().unwrap_or(0) as f64 / MIB;
+        let panels = body.split_evenly((rows, COLUMNS));
+        for (watched, area) in all.iter().zip(&panels) {
+            panel(watched, peak.max(1.0) * 1.08, area)?;
+        }
+        Ok(())
+    })
 }
 
 fn legend(area: &Area<'_>) -> Drawn {
@@ -58,8 +42,8 @@ fn legend(area: &Area<'_>) -> Drawn {
         &bold(22),
         (left, 12),
     )?;
-    let text = ("sans-serif", 13).into_font().color(&INK);
-    let faint = ("sans-serif", 13).into_font().color(&FAINT);
+    let text = plain(13, &INK);
+    let faint = plain(13, &FAINT);
     area.draw_text(
         &format!(
             "RSS in MB of 2^20 bytes, over minutes since 64 MB of a program's 72 were dropped; \
@@ -114,17 +98,14 @@ fn panel(watched: &Watched, top: f64, area: &Area<'_>) -> Drawn {
         .bold_line_style(GRID)
         .light_line_style(GRID)
         .axis_style(FAINT)
-        .label_style(("sans-serif", 11).into_font().color(&FAINT))
+        .label_style(plain(11, &FAINT))
         .x_label_formatter(&|minutes| format!("{minutes:.0}"))
         .y_label_formatter(&|mb| format!("{mb:.0}"))
         .draw()?;
     area.draw_text(&watched.versions.name(), &bold(15), (24, 6))?;
-    let faint = ("sans-serif", 12).into_font().color(&FAINT);
+    let faint = plain(12, &FAINT);
     area.draw_text(words::short(watched.versions), &faint, (24, 25))?;
-    let right = ("sans-serif", 12)
-        .into_font()
-        .color(&INK)
-        .pos(Pos::new(HPos::Right, VPos::Top));
+    let right = plain(12, &INK).pos(Pos::new(HPos::Right, VPos::Top));
     let edge = area.dim_in_pixel().0 as i32 - 18;
     area.draw_text(&words::back(watched), &right, (edge, 25))?;
 

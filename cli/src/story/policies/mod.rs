@@ -24,7 +24,7 @@ pub fn run(path: &Path) -> Result<(), Error> {
     let out = picture::File::create(path)?;
     let all = watch(Versions::all())?;
     print(&all).map_err(Error::system("write to stdout"))?;
-    out.write(|svg| chart::draw(&all, svg))?;
+    out.write(chart::draw(&all))?;
     writeln!(io::stdout(), "Chart: {}", path.display()).map_err(Error::system("write to stdout"))
 }
 
