@@ -14,6 +14,7 @@ pub mod compare;
 mod error;
 pub mod explain;
 pub mod fidelity;
+pub mod map;
 pub mod observe;
 mod passed_on;
 mod picture;
@@ -55,6 +56,7 @@ enum Command {
     Top(top::Options),
     Stats(stats::Options),
     Explain(explain::Options),
+    Map(map::Options),
     Gc(steer::Gc),
     Free(steer::Free),
     Set(steer::Set),
@@ -77,6 +79,7 @@ pub fn main() -> ExitCode {
         Some(Command::Top(options)) => nothing_more(top::run(options)),
         Some(Command::Stats(options)) => nothing_more(stats::run(options)),
         Some(Command::Explain(options)) => nothing_more(explain::run(options)),
+        Some(Command::Map(options)) => nothing_more(map::run(options)),
         Some(Command::Gc(options)) => nothing_more(steer::gc(options)),
         Some(Command::Free(options)) => nothing_more(steer::free(options)),
         Some(Command::Set(options)) => nothing_more(steer::set(options)),

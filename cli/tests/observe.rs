@@ -324,7 +324,7 @@ fn another_users_program_is_refused() {
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("a mode");
     let copy = folder.path().join("goheap");
     fs::copy(env!("CARGO_BIN_EXE_goheap"), &copy).expect("the program can be copied");
-    for command in ["stats", "gc", "free"] {
+    for command in ["stats", "gc", "free", "map"] {
         let output = std::process::Command::new(&copy)
             .args([command, &program.pid().to_string()])
             .uid(65534)

@@ -1,0 +1,305 @@
+//! `goheap map PID`: a running program's heap by address, what each stretch of it is, and how full.
+//!
+//! | file | idea |
+//! | --- | --- |
+//! | `text.rs` | the map and its figures in a terminal |
+//! | `page.rs`, `page.html` | the map as a page to point at |
+//! | `drawing.rs` | the map as a picture |
+//! | `timeline.rs` | looks at a heap, one after the other, as a picture: time across, address up |
+
+mod drawing;
+mod page;
+mod text;
+mod timeline;
+
+use std::io::{self, BufWriter, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use goheap_stats::map::{Age, Fragmentation, Moment, Run, State};
+use plotters::style::RGBColor;
+use serde::Serialize;
+use serde::ser::{SerializeSeq, Serializer};
+
+use crate::observe::{self, Facts};
+use crate::{Error, picture};
+
+/// Show a running program's heap by address: what each stretch of it is, and how full.
+///
+/// The program is one whose allocator is goheap, or one that `goheap run` started. Only its own
+/// user and root may look at it. It looks through its heap for this, and goes on meanwhile.
+#[derive(clap::Args)]
+pub struct Options {
+    /// The process.
+    pid: u32,
+    /// Print JSON: every run of pages, and what they come to.
+    #[arg(long, conflicts_with = "timeline")]
+    json: bool,
+    /// Write a page to point at, or a picture, by the file's ending.
+    #[arg(long, value_name = "FILE.html|svg|png", value_parser = page_or_picture)]
+    out: Option<PathBuf>,
+    /// Look again and again, and draw time across, address up.
+    #[arg(long, requires = "out")]
+    timeline: bool,
+    /// How long: 30s, 2m, 500ms.
+    #[arg(long = "for", value_name = "TIME", default_value = "30s", value_parser = time)]
+    lasts: Duration,
+    /// Time between two looks.
+    #[arg(long, value_name = "TIME", default_value = "200ms", value_parser = time)]
+    every: Duration,
+}
+
+fn page_or_picture(path: &str) -> Result<PathBuf, String> {
+    let html = PathBuf::from(path);
+    if picture::is(&html, "html") {
+        return Ok(html);
+    }
+    picture::path(path).map_err(|_| {
+        "a map is a page or a picture: give it a name that ends in .html, .svg or .png".into()
+    })
+}
+
+/// A time as people write it: a number, and ms, s, m or h behind it.
+fn time(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("{text} is no time; write 200ms, 30s, 2m or 1h");
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match &text[digits.len()..] {
+        "ms" => 0.001,
+        "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => return Err(wrong()),
+    };
+    let number: f64 = digits.parse().map_err(|_| wrong())?;
+    let seconds = number * unit;
+    if !(0.001..=1e6).contains(&seconds) {
+        return Err(wrong());
+    }
+    Ok(Duration::from_secs_f64(seconds))
+}
+
+/// A heap at one moment.
+pub struct Look {
+    facts: Facts,
+    moment: Moment,
+    runs: Vec<Run>,
+    cut: Fragmentation,
+}
+
+impl Look {
+    /// Asks the program.
+    fn at(program: &observe::Program) -> Result<Self, Error> {
+        let (_, moment, runs) = program.page.map()?;
+        Ok(Self {
+            facts: program.facts.clone(),
+            cut: Fragmentation::of(&moment, &runs),
+            moment,
+            runs,
+        })
+    }
+}
+
+/// Requests for which it is said how much of the free memory serves them: from a page to 64 MiB.
+const REQUESTS: [u64; 8] = [
+    8 << 10,
+    32 << 10,
+    128 << 10,
+    512 << 10,
+    1 << 20,
+    4 << 20,
+    10 << 20,
+    64 << 20,
+];
+
+/// Asks the program, then prints and draws.
+pub fn run(options: &Options) -> Result<(), Error> {
+    let program = observe::open(options.pid)?;
+    let out = options.out.as_deref().map(picture::File::create);
+    let out = out.transpose()?;
+    let html = options
+        .out
+        .as_deref()
+        .is_some_and(|path| picture::is(path, "html"));
+    if options.timeline {
+        let timeline = timeline::Timeline::of(&program, options.lasts, options.every)?;
+        let svg = timeline.draw(&program.facts);
+        return match out {
+            Some(out) if html => out.write_bytes(page::around(&program.facts, svg)?.as_bytes()),
+            Some(out) => out.write(svg),
+            None => Ok(()),
+        };
+    }
+    let look = Look::at(&program)?;
+    match out {
+        Some(out) if html => out.write_bytes(page::of(&look)?.as_bytes())?,
+        Some(out) => out.write(drawing::draw(&look))?,
+        None => {}
+    }
+    let mut stdout = BufWriter::new(io::stdout().lock());
+    if options.json {
+        serde_json::to_writer(&mut stdout, &Shown::of(&look))
+            .map_err(io::Error::from)
+            .and_then(|()| writeln!(stdout))
+            .and_then(|()| stdout.flush())
+    } else {
+        write!(stdout, "{}", text::of(&look)).and_then(|()| stdout.flush())
+    }
+    .map_err(Error::system("write to stdout"))
+}
+
+/// What `--json` prints. Sizes in bytes.
+#[derive(Serialize)]
+struct Shown<'a> {
+    pid: u32,
+    program: &'a str,
+    /// Cycles completed.
+    cycle: u32,
+    heap_inuse: u64,
+    heap_idle: u64,
+    heap_released: u64,
+    fragmentation: &'a Fragmentation,
+    usable: Vec<Usable>,
+    #[serde(serialize_with = "runs")]
+    runs: &'a Look,
+}
+
+/// Free memory of use for a request.
+#[derive(Serialize)]
+struct Usable {
+    request: u64,
+    bytes: u64,
+    /// Of all free memory; 1 where there is none.
+    share: f64,
+}
+
+fn usable(cut: &Fragmentation) -> Vec<Usable> {
+    let of = |request| {
+        let bytes = cut.usable_for(request);
+        let share = match cut.free {
+            0 => 1.0,
+            free => bytes as f64 / free as f64,
+        };
+        Usable {
+            request,
+            bytes,
+            share,
+        }
+    };
+    REQUESTS.map(of).into()
+}
+
+impl<'a> Shown<'a> {
+    fn of(look: &'a Look) -> Self {
+        Self {
+            pid: look.facts.pid,
+            program: &look.facts.name,
+            cycle: look.moment.cycle,
+            heap_inuse: look.cut.in_use(),
+            heap_idle: look.cut.idle(),
+            heap_released: look.cut.released(),
+            fragmentation: &look.cut,
+            usable: usable(&look.cut),
+            runs: look,
+        }
+    }
+}
+
+fn runs<S: Serializer>(look: &&Look, to: S) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Written {
+        address: u64,
+        bytes: u64,
+        state: State,
+        #[serde(flatten)]
+        span: Option<Span>,
+    }
+    #[derive(Serialize)]
+    struct Span {
+        class: u8,
+        slot_bytes: u64,
+        slots: u16,
+        live: u16,
+        dead: u16,
+        waiting: u16,
+        age: Age,
+    }
+    let mut list = to.serialize_seq(Some(look.runs.len()))?;
+    for run in &look.runs {
+        let span = run.state.is_span().then(|| Span {
+            class: run.class,
+            slot_bytes: run.slot_bytes,
+            slots: run.slots,
+            live: run.live,
+            dead: run.dead,
+            waiting: run.waiting,
+            age: look.moment.age(run),
+        });
+        list.serialize_element(&Written {
+            address: run.address,
+            bytes: run.bytes,
+            state: run.state,
+            span,
+        })?;
+    }
+    list.end()
+}
+
+/// A span's colour by how full it is: orange if hardly, dark blue if wholly.
+fn ramp(occupancy: f64) -> [f64; 3] {
+    let stops = [
+        [240.0, 160.0, 48.0],
+        [127.0, 181.0, 224.0],
+        [26.0, 90.0, 150.0],
+    ];
+    let at = occupancy.clamp(0.0, 1.0) * 2.0;
+    let below = (at as usize).min(1);
+    let part = at - below as f64;
+    std::array::from_fn(|i| stops[below][i] * (1.0 - part) + stops[below + 1][i] * part)
+}
+
+/// The colour of a run.
+fn shade(run: &Run) -> [f64; 3] {
+    match run.state {
+        State::InUse | State::Cached | State::Unswept => ramp(run.occupancy()),
+        State::SetAside | State::SetAsideReleased => [183.0, 150.0, 200.0],
+        State::Retained => [116.0, 183.0, 124.0],
+        State::Released => [222.0, 226.0, 233.0],
+        State::Untouched | State::Padding => [243.0, 245.0, 248.0],
+        State::Stacks => [120.0, 130.0, 145.0],
+    }
+}
+
+/// The colours of idle pages, as the legend has them.
+const IDLE: [(State, &str); 4] = [
+    (State::Retained, "idle, retained"),
+    (State::Released, "idle, released"),
+    (State::Untouched, "never used"),
+    (State::SetAside, "set aside by a thread"),
+];
+
+fn rgb([r, g, b]: [f64; 3]) -> RGBColor {
+    RGBColor(r as u8, g as u8, b as u8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_as_people_write_them() {
+        assert_eq!(time("200ms"), Ok(Duration::from_millis(200)));
+        assert_eq!(time("1.5s"), Ok(Duration::from_millis(1500)));
+        assert_eq!(time("2m"), Ok(Duration::from_secs(120)));
+        for bad in ["", "s", "5", "5 years", "-1s", "0s", "1e9h"] {
+            assert!(time(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_what_the_ending_says() {
+        for good in ["a.html", "a.HTML", "a.svg", "a.png"] {
+            assert_eq!(page_or_picture(good), Ok(good.into()));
+        }
+        assert!(page_or_picture("a.gif").is_err_and(|why| why.contains(".html, .svg or .png")));
+    }
+}
