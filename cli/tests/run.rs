@@ -374,3 +374,40 @@ fn a_server_is_asked_for_in_the_program_alone() {
     ];
     assert!(answers.iter().any(|answer| said.contains(answer)), "{said}");
 }
+
+#[test]
+fn the_report_says_where_the_memory_was_at_its_highest_and_at_the_end() {
+    let out = folder();
+    let commands = "alloc 0 40000 1000\nfree 0 40000\nnap 600\n";
+    let Some(output) = run_program(out.path(), &["--every", "20", "--gogc", "off"], commands)
+    else {
+        return;
+    };
+    assert!(output.status.success());
+    let explained = &summary(out.path())["explained"];
+    for when in ["at_most", "last"] {
+        let told = &explained[when];
+        let causes = told["causes"].as_array().expect("a list");
+        let sum: u64 = causes
+            .iter()
+            .filter_map(|part| part["bytes"].as_u64())
+            .sum();
+        assert_eq!(Some(sum), told["rss"].as_u64(), "{when}");
+        assert_eq!(told["sentences"].as_array().map(Vec::len), Some(2));
+    }
+    let last = explained["last"]["causes"].as_array().expect("a list");
+    let dead = last
+        .iter()
+        .find(|part| part["cause"] == "dead, uncollected");
+    let dead = dead.and_then(|part| part["bytes"].as_u64()).expect("bytes");
+    assert!(dead > 39_000 * 1024, "{dead}");
+    let page = fs::read_to_string(out.path().join("report.html")).expect("a report");
+    for words in [
+        "Where the memory was",
+        "At its highest",
+        "At the last look",
+        "is dead and waits",
+    ] {
+        assert!(page.contains(words), "{words}");
+    }
+}

@@ -11,7 +11,7 @@ use goheap_stats::explain::{Cause, Explanation, Mappings, Settings, sentences};
 use goheap_stats::shared_page::Command;
 use serde::Serialize;
 
-use crate::observe::{self, Facts};
+use crate::observe::{self, Facts, Page};
 use crate::{Error, amount, picture};
 
 /// Tell why each byte of a running program's resident memory is there.
@@ -35,7 +35,7 @@ pub fn run(options: &Options) -> Result<(), Error> {
     let program = observe::open(options.pid)?;
     let picture = options.out.as_deref().map(picture::File::create);
     let picture = picture.transpose()?;
-    let (snapshot, explained) = explain(&program)?;
+    let (snapshot, explained) = of(&program.page, program.facts.pid)?;
     if let Some(picture) = picture {
         picture.write(waterfall::draw(&program.facts, &explained))?;
     }
@@ -50,10 +50,13 @@ pub fn run(options: &Options) -> Result<(), Error> {
     writeln!(io::stdout().lock(), "{text}").map_err(Error::system("write to stdout"))
 }
 
-fn explain(program: &observe::Program) -> Result<(Snapshot, Explanation), Error> {
-    let pid = program.facts.pid;
+/// What the process's memory is, and a snapshot of about the same moment.
+///
+/// # Errors
+/// It has ended, or does not answer.
+pub fn of(page: &Page, pid: u32) -> Result<(Snapshot, Explanation), Error> {
     let exe = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
-    let (snapshot, held) = program.page.explain()?;
+    let (snapshot, held) = page.explain()?;
     let smaps = fs::read(format!("/proc/{pid}/smaps"))
         .map_err(Error::system(format!("read /proc/{pid}/smaps")))?;
     let maps = Mappings::read(
@@ -62,26 +65,32 @@ fn explain(program: &observe::Program) -> Result<(Snapshot, Explanation), Error>
         held.from..held.to,
     );
     // How much went back meanwhile; a program that has ended since takes nothing off.
-    let now = program.page.ask(Command::Look);
+    let now = page.ask(Command::Look);
     let released_ever = now.map_or(held.released_ever, |now| now.released_ever);
     Ok((snapshot, Explanation::of(&held, &maps, released_ever)))
 }
 
 /// What `--json` prints.
-#[derive(Serialize)]
-struct Shown {
-    rss: u64,
-    causes: Vec<Part>,
+#[derive(Clone, Debug, Serialize)]
+pub struct Shown {
+    /// The resident set in bytes.
+    pub rss: u64,
+    /// All causes, in order.
+    pub causes: Vec<Part>,
 }
 
-#[derive(Serialize)]
-struct Part {
-    cause: &'static str,
-    bytes: u64,
+/// A cause.
+#[derive(Clone, Debug, Serialize)]
+pub struct Part {
+    /// In words.
+    pub cause: &'static str,
+    /// Its bytes.
+    pub bytes: u64,
 }
 
 impl Shown {
-    fn of(explained: &Explanation) -> Self {
+    /// Of an explanation.
+    pub fn of(explained: &Explanation) -> Self {
         let part = |&(cause, bytes): &(Cause, u64)| Part {
             cause: cause.name(),
             bytes,
@@ -121,10 +130,15 @@ fn text(facts: &Facts, snapshot: &Snapshot, explained: &Explanation) -> String {
         amount::bytes(explained.rss),
         "█".repeat(BAR as usize)
     );
+    text + &sentences_on(snapshot, explained).join("\n")
+}
+
+/// What moves the two largest causes.
+pub fn sentences_on(snapshot: &Snapshot, explained: &Explanation) -> Vec<String> {
     let settings = Settings {
         gc_percent: snapshot.gc_percent,
         trigger: snapshot.trigger,
     };
     let size = |class: usize| u64::from(snapshot.classes[class].size);
-    text + &sentences(explained, settings, 2, size, amount::bytes).join("\n")
+    sentences(explained, settings, 2, size, amount::bytes)
 }

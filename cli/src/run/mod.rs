@@ -5,9 +5,11 @@
 //! | --- | --- |
 //! | `watch.rs` | start it, look at it, pass signals on |
 //! | `timeline.rs` | what was seen |
+//! | `explained.rs` | why memory was resident, at its highest and at the end |
 //! | `summary.rs`, `report.rs` | what is left of it: JSON, and a page to read |
 
 mod chart;
+mod explained;
 mod report;
 mod summary;
 mod timeline;

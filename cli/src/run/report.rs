@@ -29,6 +29,7 @@ fn render(
         summary => Value::from(Serde(summary)),
         facts => Value::from(Serde(facts(summary))),
         chart => Value::from(Serde(chart::of(&timeline.rows))),
+        falls => Value::from(Serde(summary.explained.falls())),
         rows => Value::from(Serde(timeline.rows.iter().map(hover).collect::<Vec<_>>())),
     })
 }

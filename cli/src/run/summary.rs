@@ -10,6 +10,7 @@ use std::time::UNIX_EPOCH;
 use goheap::options::{KNOBS, Knob};
 use serde::Serialize;
 
+use super::explained::Explained;
 use super::timeline::{Peaks, Row};
 use super::watch::Watched;
 use crate::record::Figures;
@@ -45,6 +46,8 @@ pub struct Summary {
     pub aims: Option<Aims>,
     /// Go's counters then.
     pub mem_stats: Option<Figures>,
+    /// Why memory was resident, where it was explained at its highest and last.
+    pub explained: Explained,
     /// The size classes then.
     pub classes: Vec<Class>,
 }
@@ -113,6 +116,7 @@ impl Summary {
             last: last.map(|(row, _)| *row),
             aims: last.map(|(_, snapshot)| Aims::of(snapshot)),
             mem_stats: last.map(|(_, snapshot)| Figures::from(&snapshot.mem_stats())),
+            explained: watched.explained.clone(),
             classes: last.map_or(Vec::new(), |(_, snapshot)| classes(snapshot)),
         }
     }

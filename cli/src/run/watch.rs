@@ -13,6 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 use goheap_stats::shared_page::{Command as Ask, Life};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::explained::Explained;
 use super::timeline::{Row, Timeline};
 use crate::observe::{self, Page};
 use crate::passed_on::Started;
@@ -30,6 +31,8 @@ pub struct Watched {
     pub took: Duration,
     /// What was seen of it.
     pub timeline: Timeline,
+    /// Why its memory was resident.
+    pub explained: Explained,
     /// Whether all of that could be written down.
     pub written: Result<(), Error>,
 }
@@ -80,12 +83,17 @@ pub fn to_the_end(
     let mut pause = FIRST.min(every);
     // A disk that is full does not end the program; it is told once that has ended.
     let mut looked = Ok(());
+    let mut explained = Explained::default();
     let status = loop {
         if let Some(status) = started.ended_within(pause)? {
             break status;
         }
         if let (Some(page), Ok(())) = (&page, &looked) {
+            let before = timeline.count;
             looked = look(page, &mut timeline);
+            if let Some((row, _)) = timeline.last().filter(|_| timeline.count > before) {
+                explained.look(page, started.pid(), row.seconds);
+            }
         }
         if let (Some(line), Some((row, _))) = (&line, timeline.last()) {
             line.set_message(words(row));
@@ -109,6 +117,7 @@ pub fn to_the_end(
         begun,
         took,
         timeline,
+        explained,
         written: looked,
     })
 }

@@ -56,6 +56,8 @@ int main(int argc, char **argv) {
             unsetenv("LD_PRELOAD");
             execl("/bin/sleep", "sleep", "100", NULL);
         }
+        else if (!strcmp(word, "nap"))
+            usleep(from * 1000);
         else if (!strcmp(word, "close"))
             for (int i = 3; i < 1024; i++) close(i);
         else if (!strcmp(word, "descriptors")) {
