@@ -13,8 +13,8 @@ use goheap_stats::map::{Fragmentation, Measure, Moment, Run, Sheet, State};
 /// Runs never overlap, and leave gaps only between reservations. What the calling thread and others have freed
 /// before is dead in them. Other threads go on meanwhile: a run is what it was when the walk came by, so
 /// sums are exact only while they rest. No lock of the heap is held while `with` runs, so it may
-/// allocate; what it allocates is in the runs to come. Costs a look at each page and each object's death byte: a
-/// millisecond for some 100 MiB of small objects, and nothing for those who do not look.
+/// allocate; what it allocates is in the runs to come. Costs a look at each page and each object's death byte: some
+/// three milliseconds for 100 MiB of objects of 64 bytes, and nothing for those who do not look.
 pub fn heap_map(mut with: impl FnMut(&Run)) -> Moment {
     RUNTIME.start();
     let moment = moment();
