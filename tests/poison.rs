@@ -88,6 +88,33 @@ fn a_write_after_a_free_is_found_by_the_next_cycle() {
 }
 
 #[test]
+fn a_write_to_a_sampled_object_is_told_with_who_allocated_it() {
+    let configure = |command: &mut Command| {
+        poisoned(command);
+        command.env("GOHEAP_PROFILE_RATE", "1");
+    };
+    let body = || {
+        let object = Object::new(SMALL);
+        object.free();
+        object.write(70, 0x41);
+        goheap::gc();
+    };
+    let test = a_write_to_a_sampled_object_is_told_with_who_allocated_it;
+    let outcome = child::run(test, configure, body).expect_signal(libc::SIGABRT);
+    let file = std::env::current_exe().expect("the path of this binary");
+    let line = format!("{}+0x", file.display());
+    let (_, stack) = outcome
+        .stderr
+        .split_once("byte 70 of it")
+        .expect("a report");
+    let frames = stack.lines().filter(|frame| frame.contains(&line)).count();
+    assert!(
+        frames >= 3 && stack.contains("allocated by 0x"),
+        "{outcome}"
+    );
+}
+
+#[test]
 fn a_write_to_the_end_of_a_freed_large_object_is_found() {
     let body = || {
         let object = Object::new(LARGE);

@@ -1,6 +1,6 @@
 //! The line in which a program's mistake is told before the process ends.
 
-use crate::os::{Line, stderr_line};
+use crate::os::{Line, module_of, stderr_line};
 use crate::size_class::SizeClass;
 use crate::span::Misuse;
 use crate::tiny::{self, BLOCK};
@@ -9,13 +9,31 @@ use core::fmt::{self, Write};
 /// Says what is wrong with an address, and ends the process: the heap can no longer tell what is whose.
 #[cold]
 pub fn report_and_abort(address: usize, misuse: Misuse) -> ! {
+    tell(address, misuse);
+    std::process::abort()
+}
+
+/// Says what is wrong with an address.
+pub(super) fn tell(address: usize, misuse: Misuse) {
     let mut line = Line::new();
     // Writing to a line cannot fail: it cuts what does not fit.
     let _ = write!(line, "goheap: ");
     let _ = describe(&mut line, address, misuse);
     let _ = writeln!(line);
     stderr_line(line.text());
-    std::process::abort()
+}
+
+/// Says what called for an object, if that is known: each call as file+address, which `addr2line` takes.
+pub(super) fn tell_stack(stack: &[usize]) {
+    for (i, &address) in stack.iter().enumerate() {
+        let (file, offset) = module_of(address - 1).unwrap_or((c"?", address));
+        let file = file.to_str().unwrap_or("?");
+        let what = if i == 0 { "allocated by" } else { "called by" };
+        let mut line = Line::new();
+        // As above.
+        let _ = writeln!(line, "goheap:   {what} {address:#x} {file}+{offset:#x}");
+        stderr_line(line.text());
+    }
 }
 
 /// An object of a class, in words.

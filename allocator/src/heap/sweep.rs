@@ -112,10 +112,10 @@ impl<O: Os> Heap<O> {
     }
 
     fn sweep_slots(&self, lists: &Lists, span: &Span, shared: bool) -> Swept {
+        self.check_poison(span, lists.condemned);
         if !span.records.load(Relaxed).is_null() {
             self.forget_condemned(lists, span);
         }
-        self.check_poison(span, lists.condemned);
         let swept = span.sweep(lists.condemned, lists.epoch, shared);
         self.count_freed(span, swept.freed);
         swept

@@ -9,7 +9,7 @@
 //! also a large one, and so memory for pages of it that the program had never touched.
 
 use super::Heap;
-use super::report::report_and_abort;
+use super::report::{report_and_abort, tell, tell_stack};
 use crate::os::Os;
 use crate::size_class::SizeClass;
 use crate::span::{Misuse, Span, Tag};
@@ -115,9 +115,25 @@ fn look_for_changes(span: &Span, tag: Tag) {
                 bytes,
                 class: span.class(),
             };
-            report_and_abort(address, misuse)
+            tell(address, misuse);
+            tell_stack(sampled_stack(span, address));
+            std::process::abort()
         }
     }
+}
+
+/// What called for the object at `address`, if it was sampled; empty if not. Callers hold the class's lock.
+fn sampled_stack(span: &Span, address: usize) -> &'static [usize] {
+    let mut at = span.records.load(Relaxed);
+    // SAFETY: records and sites are never unmapped; those of a span are under its class's lock.
+    while let Some(record) = unsafe { at.as_ref() } {
+        if record.address == address {
+            // SAFETY: as above.
+            return unsafe { record.site.as_ref() }.map_or(&[], |site| site.stack());
+        }
+        at = record.next;
+    }
+    &[]
 }
 
 /// What freed memory is filled with.
