@@ -6,6 +6,7 @@
 use crate::clock;
 use crate::cycle::{self, Why};
 use crate::http;
+use crate::profile;
 use crate::publish;
 use crate::runtime::{HEAP, RUNTIME};
 use crate::worker::Worker;
@@ -207,6 +208,7 @@ fn sweep() {
     }
     let took = os::monotonic_ns().saturating_sub(start);
     RUNTIME.gc_ns.fetch_add(took, Relaxed);
+    profile::watch_signal();
 }
 
 extern "C" fn scavenger(_: *mut c_void) -> *mut c_void {

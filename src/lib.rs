@@ -57,6 +57,9 @@ mod map;
 pub mod options;
 #[cfg(feature = "profile")]
 pub mod profile;
+#[cfg(not(feature = "profile"))]
+#[path = "no_profile.rs"]
+mod profile;
 mod publish;
 mod runtime;
 mod slow;

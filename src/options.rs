@@ -69,6 +69,8 @@ pub struct Options {
     pub check: bool,
     /// Bytes allocated from one sample of the heap profile to the next; 0: none, 1: every object.
     pub profile_rate: u64,
+    /// Heap profiles are written as the process ends.
+    pub profile_at_exit: bool,
     /// Each free is looked at as it is made, and freed memory is filled.
     pub poison: bool,
     /// Where things lie differs from run to run.
@@ -306,6 +308,25 @@ pub const KNOBS: &[Knob] = &[
         set: |o, v| set(&mut o.profile_rate, bytes(v)),
     },
     Knob {
+        name: "GOHEAP_PROFILE",
+        takes: "a path; %p is the process, %n counts its profiles, %% is a percent sign",
+        default: "goheap.%p.%n.pb.gz",
+        does: "Where heap profiles go that SIGUSR1 and the process's end ask for; a path without %n is written anew each time.",
+        go: "go test -memprofile",
+        variable: c"GOHEAP_PROFILE",
+        // Read when a profile is written, which may be long enough.
+        set: |_, v| v.len() < 4096,
+    },
+    Knob {
+        name: "GOHEAP_PROFILE_AT_EXIT",
+        takes: "0 or 1",
+        default: "0",
+        does: "1 writes two heap profiles as the process ends: one of then, and one, with .peak in its name, of when the heap was at its largest.",
+        go: "",
+        variable: c"GOHEAP_PROFILE_AT_EXIT",
+        set: |o, v| set(&mut o.profile_at_exit, flag(v)),
+    },
+    Knob {
         name: "GOHEAP_POISON",
         takes: "0 or 1",
         default: "0",
@@ -385,6 +406,7 @@ impl Options {
         http: None,
         check: false,
         profile_rate: 512 << 10,
+        profile_at_exit: false,
         poison: false,
         randomize: false,
         guard: 0,

@@ -11,7 +11,7 @@
 //! interrupted while it held a lock.
 
 use crate::runtime::RUNTIME;
-use crate::{control, explain, map, snapshot};
+use crate::{control, explain, map, profile, snapshot};
 use core::ffi::{CStr, c_void};
 use core::fmt::Write;
 use core::ptr::{NonNull, null_mut};
@@ -21,7 +21,7 @@ use core::time::Duration;
 use goheap_allocator::SizeClass;
 use goheap_allocator::os::{self, Line, ProcessId};
 use goheap_stats::SharedPage;
-use goheap_stats::shared_page::{BYTES, Command, FOLDER, Identity, Life};
+use goheap_stats::shared_page::{self, BYTES, Command, FOLDER, Identity, Life};
 
 /// To be published, once libc is set up.
 const NEW: u8 = 0;
@@ -89,6 +89,7 @@ fn publish(path: &Path, page: &'static SharedPage) {
         path.remove();
         return;
     }
+    profile::begin();
     if !WATCHES_EXIT.swap(true, Relaxed) {
         os::at_exit(at_exit);
     }
@@ -127,6 +128,7 @@ extern "C" fn answer(_: *mut c_void) -> *mut c_void {
         return null_mut();
     };
     while page.is_owned_by(owner()) {
+        profile::serve();
         let Some((request, command)) = page.asked() else {
             let answered = page.answered().load(Relaxed);
             os::wait_shared(page.request(), answered, None);
@@ -161,7 +163,7 @@ fn remove_stale(namespace: u64) {
     });
 }
 
-/// Whether it could be done.
+/// Does what is asked for; `false`: it cannot be done here.
 fn carry_out(page: &'static SharedPage, command: Command) -> bool {
     match command {
         Command::Map { bytes } => return write_map(page, bytes),
@@ -176,8 +178,27 @@ fn carry_out(page: &'static SharedPage, command: Command) -> bool {
             gc_percent.map(control::set_gc_percent);
             memory_limit.map(control::set_memory_limit);
         }
+        Command::Profile { peak } => {
+            let path = ProcessId::own().and_then(Path::of_profile);
+            let path = path.as_ref().and_then(Path::text);
+            return path.is_some_and(|path| profile::hand_over(path, peak));
+        }
     }
     true
+}
+
+/// Has the thread that answers look what else there is to do. May be called in a signal handler.
+#[cfg_attr(
+    not(feature = "profile"),
+    expect(dead_code, reason = "only profiles ring")
+)]
+pub fn ring() {
+    if RUNTIME.process.load(Relaxed) == os::process_id()
+        && let Some(page) = page()
+    {
+        page.ring();
+        os::wake_shared(page.request());
+    }
 }
 
 /// Writes a map of the heap behind the page, where who asks has put so many bytes.
@@ -214,6 +235,7 @@ pub fn before_end() {
     if RUNTIME.process.load(Relaxed) != os::process_id() {
         return;
     }
+    profile::before_end();
     if !page.is_kept() {
         if let Some(path) = ProcessId::own().and_then(Path::of) {
             path.remove();
@@ -249,22 +271,36 @@ pub fn prepare_for_exec() -> bool {
     }
 }
 
+fn identity_of(process: ProcessId) -> Identity {
+    Identity {
+        namespace: process.namespace,
+        pid: process.pid,
+        started: process.started,
+    }
+}
+
 /// A page's path, made without allocating.
 struct Path(Line);
 
 impl Path {
     fn of(process: ProcessId) -> Option<Self> {
-        Self::to(Identity {
-            namespace: process.namespace,
-            pid: process.pid,
-            started: process.started,
-        })
+        Self::to(identity_of(process))
     }
 
     fn to(identity: Identity) -> Option<Self> {
+        Self::ending(identity, "")
+    }
+
+    /// Where a process leaves its profile for who asked for it.
+    fn of_profile(process: ProcessId) -> Option<Self> {
+        Self::ending(identity_of(process), shared_page::PROFILE)
+    }
+
+    fn ending(identity: Identity, ending: &str) -> Option<Self> {
         let mut line = Line::new();
         write!(line, "{}/", FOLDER.to_str().ok()?).ok()?;
         identity.write_name(&mut line).ok()?;
+        line.write_str(ending).ok()?;
         line.write_char('\0').ok()?;
         Some(Self(line))
     }

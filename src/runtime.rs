@@ -10,7 +10,6 @@ use crate::collector::Collector;
 use crate::guard;
 use crate::http;
 use crate::options::Options;
-#[cfg(feature = "profile")]
 use crate::profile;
 use crate::publish;
 use crate::thread;
@@ -150,8 +149,7 @@ impl Runtime {
         self.tiny.store(options.tiny && !whole, Relaxed);
         self.scavtrace.store(options.scavtrace, Relaxed);
         HEAP.set_eager(options.eager);
-        #[cfg(feature = "profile")]
-        HEAP.set_sample_rate(options.profile_rate, self.started_ns.load(Relaxed));
+        profile::configure(options.profile_rate, options.profile_at_exit);
         if options.randomize {
             HEAP.randomize(os::random());
         }
@@ -189,14 +187,12 @@ unsafe extern "C" fn before_fork() {
     HEAP.fork_lock();
     background::fork_lock();
     guard::fork_lock();
-    #[cfg(feature = "profile")]
     profile::fork_lock();
 }
 
 unsafe extern "C" fn after_fork_in_parent() {
     // SAFETY: `before_fork` took them in this thread.
     unsafe {
-        #[cfg(feature = "profile")]
         profile::fork_unlock();
         guard::fork_unlock();
         background::fork_unlock();
@@ -211,7 +207,6 @@ unsafe extern "C" fn after_fork_in_child() {
     background::forget_threads();
     publish::after_fork_in_child();
     http::after_fork_in_child();
-    #[cfg(feature = "profile")]
     profile::after_fork_in_child();
     // SAFETY: this thread is the copy of the one that took them.
     unsafe { after_fork_in_parent() };

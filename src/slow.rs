@@ -6,10 +6,8 @@
 //! goal, and see whether a cycle is due. Last, when no lock is held any more and the slot is as it is to be
 //! handed out, an object that is to be sampled is.
 
-#[cfg(feature = "profile")]
-use crate::profile;
 use crate::runtime::{HEAP, RUNTIME};
-use crate::{background, cycle, guard, thread};
+use crate::{background, cycle, guard, profile, thread};
 use core::ptr::{null_mut, with_exposed_provenance_mut};
 use core::sync::atomic::Ordering::Relaxed;
 use goheap_allocator::heap::{Refill, Slot};
@@ -44,19 +42,10 @@ fn finish(slot: Option<Slot>, bytes: usize) -> *mut u8 {
     if guarded && let Some(guarded) = guard::place(at.as_ptr().expose_provenance(), bytes) {
         return with_exposed_provenance_mut(guarded);
     }
-    sample_if(sampled, at.as_ptr(), bytes);
-    at.as_ptr()
-}
-
-#[cfg_attr(
-    not(feature = "profile"),
-    expect(unused_variables, reason = "nothing is sampled without it")
-)]
-fn sample_if(sampled: bool, at: *mut u8, bytes: usize) {
-    #[cfg(feature = "profile")]
     if sampled {
-        profile::sample(at, bytes);
+        profile::sample(at.as_ptr(), bytes);
     }
+    at.as_ptr()
 }
 
 /// Allocates a slot of `class` from a cache that the calling thread may use.
@@ -150,7 +139,9 @@ pub fn alloc_large(bytes: usize, align: usize, zeroed: bool) -> *mut u8 {
         // SAFETY: the object is this long, and nobody else has it yet.
         unsafe { large.at.write_bytes(0, bytes) };
     }
-    sample_if(large.sampled, large.at, bytes);
+    if large.sampled {
+        profile::sample(large.at, bytes);
+    }
     large.at
 }
 
@@ -255,11 +246,14 @@ pub unsafe fn make_room(at: *mut u8, bytes: usize) -> Result<(), usize> {
     cycle::end_if_over();
     pay_sweep_debt(pages.saturating_mul(PAGE), pages);
     // SAFETY: the caller's contract.
-    let Some(cost) = (unsafe { HEAP.grow_large(address, bytes) }) else {
+    let Some((cost, sampled)) = (unsafe { HEAP.grow_large(address, bytes) }) else {
         return Err(room);
     };
     after_taking(cost, pages * PAGE);
     background::start_wanted();
+    if sampled {
+        profile::sample(at, bytes);
+    }
     Ok(())
 }
 
@@ -317,6 +311,7 @@ fn after_taking(cost: Refill, bytes: usize) {
     if cost.growth > 0 || limit != i64::MAX {
         assist_scavenging(cost, limit);
     }
+    profile::look_for_peak();
     if HEAP.live().get() >= RUNTIME.attention.load(Relaxed) {
         cycle::begin_if_due(bytes as u64);
     }

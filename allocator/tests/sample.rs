@@ -1,6 +1,6 @@
 //! What is sampled stands for what is not: estimates from samples against exact counts.
 
-use goheap_allocator::heap::Others;
+use goheap_allocator::heap::{Moment, Others};
 use goheap_allocator::sample::Counts;
 use goheap_allocator::{Cache, Heap, Linux, SizeClass};
 use std::collections::BTreeMap;
@@ -74,7 +74,7 @@ struct Estimate {
 
 fn estimates(heap: &Heap<Linux>, rate: u64) -> BTreeMap<usize, Estimate> {
     let mut sites = BTreeMap::new();
-    heap.for_each_site(|site| {
+    heap.for_each_site(Moment::LastCycle, |site| {
         let share = -(-(site.slot_bytes as f64) / rate as f64).exp_m1();
         let scale = if rate == 1 { 1.0 } else { share.recip() };
         let Counts {

@@ -19,6 +19,7 @@ pub mod observe;
 mod passed_on;
 mod picture;
 pub mod preload;
+mod profile;
 mod program;
 pub mod record;
 pub mod recorder;
@@ -57,6 +58,7 @@ enum Command {
     Stats(stats::Options),
     Explain(explain::Options),
     Map(map::Options),
+    Profile(profile::Options),
     Gc(steer::Gc),
     Free(steer::Free),
     Set(steer::Set),
@@ -80,6 +82,7 @@ pub fn main() -> ExitCode {
         Some(Command::Stats(options)) => nothing_more(stats::run(options)),
         Some(Command::Explain(options)) => nothing_more(explain::run(options)),
         Some(Command::Map(options)) => nothing_more(map::run(options)),
+        Some(Command::Profile(options)) => nothing_more(profile::run(options)),
         Some(Command::Gc(options)) => nothing_more(steer::gc(options)),
         Some(Command::Free(options)) => nothing_more(steer::free(options)),
         Some(Command::Set(options)) => nothing_more(steer::set(options)),

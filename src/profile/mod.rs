@@ -17,23 +17,55 @@
 //! | file | idea |
 //! | --- | --- |
 //! | `walk.rs` | the stack of who allocates, without allocating |
+//! | `peak.rs` | the profile of the moment at which the process was at its largest |
+//! | `dump.rs` | profiles written to files: on a signal, at exit, for `goheap profile` |
 //! | `modules.rs` | the program and its libraries |
 //! | `symbolize.rs` | functions and files for addresses |
 
+mod dump;
 mod modules;
+mod peak;
 mod symbolize;
 mod walk;
 
 use crate::read_mem_stats;
 use crate::runtime::{HEAP, RUNTIME};
-use goheap_allocator::heap::SiteView;
+use goheap_allocator::heap::{Moment, SiteView};
 use goheap_allocator::os;
 use goheap_allocator::sample::MAX_DEPTH;
 use goheap_stats::profile::{Estimate, Samples, Shown, Site, Symbols};
 use modules::Modules;
+use std::ffi::CStr;
 use std::io::{self, Write};
 
-pub(crate) use walk::{after_fork_in_child, capture, fork_lock, fork_unlock};
+pub(crate) use dump::{before_end, begin, serve, watch_signal};
+pub(crate) use peak::look as look_for_peak;
+pub(crate) use walk::{capture, fork_lock, fork_unlock};
+
+/// Sets how often objects are sampled, and whether profiles are written at exit.
+pub(crate) fn configure(rate: u64, at_exit: bool) {
+    HEAP.set_sample_rate(rate, os::random());
+    dump::configure(at_exit);
+}
+
+/// Whether anything is sampled.
+fn is_on() -> bool {
+    HEAP.sample_rate().get() > 0
+}
+
+/// Writes a profile to a file for who asked for it from outside, unless nothing is sampled.
+pub(crate) fn hand_over(path: &CStr, peak: bool) -> bool {
+    if is_on() {
+        dump::hand_over(path, peak);
+    }
+    true
+}
+
+/// In the child of a `fork`.
+pub(crate) fn after_fork_in_child() {
+    walk::after_fork_in_child();
+    dump::after_fork_in_child();
+}
 
 /// Samples the object of `bytes` at `at`, which is about to be handed out. Takes locks and may allocate, so
 /// the calling thread holds none.
@@ -54,6 +86,20 @@ pub struct Profile(Samples);
 impl Profile {
     /// Reads the samples. Costs some microseconds, and about one more for each site and each sample in use.
     pub fn now() -> Self {
+        Self::of(Moment::LastCycle)
+    }
+
+    /// That of the moment at which the heap had more memory in spans than ever before, up to a 32nd: what was in use
+    /// is what no sweep had freed by then. Kept as it happened; costs what [`Profile::now`] does.
+    pub fn peak() -> Self {
+        let Self(mut samples) = Self::of(Moment::Peak);
+        let bytes = peak::kept_bytes();
+        let comment = format!("when the heap was at its largest, with {bytes} bytes in spans");
+        samples.comments.push(comment);
+        Self(samples)
+    }
+
+    fn of(moment: Moment) -> Self {
         RUNTIME.start();
         let started = RUNTIME
             .started_ns
@@ -64,7 +110,7 @@ impl Profile {
             let mut found: Vec<(Site, usize)> = Vec::with_capacity(sites + sites / 4 + 16);
             let mut addresses: Vec<u64> = Vec::with_capacity(frames + frames / 4 + 16 * MAX_DEPTH);
             let mut fits = true;
-            HEAP.for_each_site(|site| {
+            HEAP.for_each_site(moment, |site| {
                 fits = found.len() < found.capacity()
                     && addresses.len() + site.stack.len() <= addresses.capacity();
                 if fits {
@@ -90,6 +136,7 @@ impl Profile {
                 rate: HEAP.sample_rate().get(),
                 taken_ns: os::wall_clock_ns(),
                 duration_ns: os::monotonic_ns().saturating_sub(started),
+                comments: Vec::new(),
                 sites: stacks.collect(),
             });
         }

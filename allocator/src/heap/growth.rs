@@ -8,11 +8,12 @@ use crate::{PAGE, pages_for};
 impl<O: Os> Heap<O> {
     /// Lets the large object at `address` take as many of the pages behind it as `bytes` need. `None`: it
     /// is no large object, has these pages already, or somebody else has one of those behind it. For the
-    /// counters that is an allocation of what is new, though no object more.
+    /// counters that is an allocation of what is new, though no object more; for the heap profile, as if it had been
+    /// moved. Returns what it cost, and whether it is to be sampled anew.
     ///
     /// # Safety
     /// The object is live, and the caller's: nobody frees it meanwhile.
-    pub unsafe fn grow_large(&self, address: usize, bytes: usize) -> Option<Refill> {
+    pub unsafe fn grow_large(&self, address: usize, bytes: usize) -> Option<(Refill, bool)> {
         // SAFETY: an entry of the table is a header, which lives for ever, or null.
         let span = unsafe { self.arena.span_of(address).as_ref() }?;
         let (first, old) = (span.first_page(), span.pages());
@@ -28,8 +29,9 @@ impl<O: Os> Heap<O> {
         span.extend(old + more, run.dirty);
         self.arena.set_spans(run.first, more, Some(span));
         self.large.count(0, more * PAGE);
+        let sampled = self.sample_again(&lists, span);
         drop(lists);
         self.live.add(more * PAGE);
-        Some(run.into())
+        Some((run.into(), sampled))
     }
 }

@@ -42,7 +42,7 @@ pub use holdings::Holdings;
 pub use map::{Occupancy, Run, Use};
 pub use refill::{Large, Refill};
 pub use report::report_and_abort;
-pub use sampled::{SiteView, Slot};
+pub use sampled::{Moment, SiteView, Slot};
 pub use sweep::Progress;
 pub use totals::{Allocated, ClassTotal, Totals};
 

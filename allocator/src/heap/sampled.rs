@@ -23,6 +23,15 @@ pub struct Slot {
     pub guarded: bool,
 }
 
+/// The moment that a profile is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// The last completed cycle.
+    LastCycle,
+    /// When [`Heap::mark_peak`] was called last.
+    Peak,
+}
+
 /// A site: objects of one slot size that one stack called for. Exact as far as samples go; what they
 /// stand for is for others to estimate.
 #[derive(Debug)]
@@ -183,11 +192,13 @@ impl<O: Os> Heap<O> {
     /// Calls `f` with each site until it returns `false`. It must not allocate from this heap, nor wait for who
     /// does: samples wait meanwhile. Costs a look at each site, and at the words of the span of each
     /// sampled object that is kept.
-    pub fn for_each_site(&self, mut f: impl FnMut(SiteView) -> bool) {
+    pub fn for_each_site(&self, moment: Moment, mut f: impl FnMut(SiteView) -> bool) {
         let epoch = self.progress.epoch();
         let done = self.progress.is_done();
         let mut table = self.samples.lock();
-        self.share_spans(&mut table);
+        if moment == Moment::LastCycle {
+            self.share_spans(&mut table);
+        }
         let cycle = match (epoch, done) {
             // Nothing is published before the first cycle is swept.
             (0, _) | (1, false) => None,
@@ -197,14 +208,35 @@ impl<O: Os> Heap<O> {
         let mut more = true;
         table.for_each_site(|site| {
             if more {
+                let (counts, held) = match moment {
+                    Moment::LastCycle => (Table::counts(site, cycle), site.held),
+                    Moment::Peak => site.peak,
+                };
                 more = f(SiteView {
                     stack: site.stack(),
                     slot_bytes: site.slot_bytes,
-                    counts: Table::counts(site, cycle),
-                    held: site.held,
+                    counts,
+                    held,
                 });
             }
         });
+    }
+
+    /// Keeps what is known of each site for a profile of this moment, in which the heap is larger than ever
+    /// before. Allocates nothing; takes as long as [`Heap::for_each_site`].
+    pub fn mark_peak(&self) {
+        let mut table = self.samples.lock();
+        self.share_spans(&mut table);
+        table.for_each_site(|site| site.peak = (site.cycles.all(), site.held));
+    }
+
+    /// A large object grew where it is: it is sampled anew, by its new size, as if it had been moved. Callers hold
+    /// its class's lock. Returns whether it is to be.
+    pub(super) fn sample_again(&self, lists: &Lists, span: &Span) -> bool {
+        if !span.records.load(Relaxed).is_null() {
+            self.forget(span, lists.epoch, true, |_| true);
+        }
+        self.large_is_sampled(span.slot_bytes())
     }
 
     /// Says of each site how much its survivors keep from going idle. A live object keeps its span's pages

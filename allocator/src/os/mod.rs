@@ -22,6 +22,7 @@ mod modules;
 mod process;
 mod resident;
 mod shared;
+mod signal;
 pub mod thread_words;
 
 pub use guarded::{
@@ -42,6 +43,7 @@ pub use shared::{
     ProcessId, Resident, for_some_names, process_exists, share, share_again, unlink, unshare,
     wait_shared, wake_shared,
 };
+pub use signal::{UserSignal, take_user_signal, user_signal};
 
 use core::fmt;
 use core::ptr::NonNull;

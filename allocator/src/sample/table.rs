@@ -25,6 +25,8 @@ pub(crate) struct Site {
     pub cycles: Cycles,
     /// Bytes of span that its survivors keep, as last computed.
     pub held: f64,
+    /// All of it, as it was when the heap was at its largest.
+    pub peak: (Counts, f64),
 }
 
 impl Site {
@@ -182,6 +184,7 @@ impl Table {
                 depth: stack.len(),
                 cycles: Cycles::new(cycle),
                 held: 0.0,
+                peak: (Counts::NONE, 0.0),
             });
             site.add(1)
                 .cast::<usize>()

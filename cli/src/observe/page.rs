@@ -1,7 +1,7 @@
 //! A program's page, mapped; and asking for a snapshot or for something to be done.
 
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use goheap_stats::explain::Holdings;
 use goheap_stats::map::{Moment, Run, Sheet};
-use goheap_stats::shared_page::{BYTES, Command, Identity, Life, Mismatch, VERSION};
+use goheap_stats::shared_page::{BYTES, Command, Identity, Life, Mismatch, PROFILE, VERSION};
 use goheap_stats::{SharedPage, Snapshot};
 use memmap2::{MmapOptions, MmapRaw};
 
@@ -181,6 +181,21 @@ impl Page {
         })
     }
 
+    /// The program's heap profile, as gzipped profile.proto; of its largest moment if `peak` says so.
+    ///
+    /// # Errors
+    /// As [`Page::ask`]; or the program has none, or cannot write it.
+    pub fn profile(&self, peak: bool) -> Result<Vec<u8>, Error> {
+        let mut left = self.path.clone().into_os_string();
+        left.push(PROFILE);
+        self.locked(|| {
+            self.converse(Command::Profile { peak }, PATIENCE)?;
+            fetch(Path::new(&left)).map_err(|error| {
+                format!("left no heap profile ({error}): it samples nothing (GOHEAP_PROFILE_RATE=0), or the page's folder is full")
+            })
+        })
+    }
+
     /// As [`Page::ask`], if the program answers within that time.
     ///
     /// # Errors
@@ -244,6 +259,19 @@ impl Page {
             Some(_) => Ok(()),
         }
     }
+}
+
+/// Reads and removes what a program left for this one.
+fn fetch(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NOFOLLOW)
+        .open(path)?
+        .read_to_end(&mut bytes)?;
+    // The program removes it before it writes the next.
+    let _ = std::fs::remove_file(path);
+    Ok(bytes)
 }
 
 fn mismatch(version: Option<u32>) -> String {

@@ -92,6 +92,7 @@ impl Program for Made {
             rate: 512 << 10,
             taken_ns: 1,
             duration_ns: 1,
+            comments: Vec::new(),
             sites: vec![Site {
                 stack: vec![0x1001, 0x2001],
                 slot_bytes: 1 << 20,

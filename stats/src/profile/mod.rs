@@ -90,6 +90,8 @@ pub struct Samples {
     pub taken_ns: u64,
     /// How long before that the profile begins, in nanoseconds.
     pub duration_ns: u64,
+    /// What else there is to say of it.
+    pub comments: Vec<String>,
     /// The sites.
     pub sites: Vec<Site>,
 }
@@ -114,6 +116,7 @@ impl Samples {
             rate: self.rate,
             taken_ns: self.taken_ns,
             duration_ns: self.taken_ns.saturating_sub(earlier.taken_ns),
+            comments: Vec::new(),
             sites,
         }
     }

@@ -53,6 +53,8 @@ pub(super) struct Profile {
     pub period_type: Option<ValueType>,
     #[prost(int64, tag = "12")]
     pub period: i64,
+    #[prost(int64, repeated, tag = "13")]
+    pub comment: Vec<i64>,
     #[prost(int64, tag = "14")]
     pub default_sample_type: i64,
 }
@@ -287,6 +289,8 @@ impl Samples {
         builder.profile.period = self.rate as i64;
         builder.profile.time_nanos = self.taken_ns as i64;
         builder.profile.duration_nanos = self.duration_ns as i64;
+        let comments = self.comments.iter().map(|c| builder.strings.of(c));
+        builder.profile.comment = comments.collect();
         builder.mappings();
         let bytes = builder.strings.of("bytes");
         for site in &self.sites {

@@ -20,6 +20,7 @@ fn samples(sites: Vec<Site>) -> Samples {
         rate: 512 << 10,
         taken_ns: 5_000,
         duration_ns: 4_000,
+        comments: vec!["as a test".to_owned()],
         sites,
     }
 }
@@ -124,6 +125,7 @@ fn what_is_written_is_a_whole_profile() {
         (p.period, p.time_nanos, p.duration_nanos),
         (512 << 10, 5_000, 4_000)
     );
+    assert_eq!(text(p.comment[0]), "as a test");
     assert_eq!(text(p.mapping[0].build_id), "c0ffee");
     assert!(p.mapping[0].has_functions && p.mapping[0].has_line_numbers);
     let functions = |sample: usize| -> Vec<Vec<&str>> {

@@ -31,6 +31,8 @@ use crate::snapshot::{Snapshot, WORDS};
 
 /// The folder that the files are in.
 pub const FOLDER: &CStr = c"/dev/shm";
+/// What is behind the page's name in that of the file in which the program leaves a profile that was asked for.
+pub const PROFILE: &str = "-profile";
 /// The file's size in bytes.
 pub const BYTES: usize = 4096;
 /// The layout's version: two programs that differ in it do not understand each other.
@@ -94,6 +96,12 @@ pub enum Command {
     Map {
         /// Bytes of the sheet; a multiple of 8.
         bytes: u64,
+    },
+    /// The heap profile, into a file beside the page whose name ends in [`PROFILE`]; it is for who asks to remove
+    /// it. Without one, it could not be written.
+    Profile {
+        /// That of the moment at which the heap was at its largest, not of now.
+        peak: bool,
     },
     /// Other settings; `None` leaves one as it is.
     Set {
@@ -243,11 +251,18 @@ impl SharedPage {
             Command::FreeOsMemory => 2,
             Command::Set { .. } => 3,
             Command::Explain => 4,
+            Command::Profile { peak: false } => 6,
+            Command::Profile { peak: true } => 7,
             Command::Map { .. } => 5,
         };
         self.command.store(code, Relaxed);
         // Release: pairs with Acquire in `asked`.
         self.request.fetch_add(1, AcqRel).wrapping_add(1)
+    }
+
+    /// In the program: has its thread come by, as if somebody had asked for a snapshot.
+    pub fn ring(&self) {
+        self.request.fetch_add(1, AcqRel);
     }
 
     /// What the program's thread sleeps on.
@@ -285,6 +300,8 @@ impl SharedPage {
             2 => Some(Command::FreeOsMemory),
             3 => self.settings(),
             4 => Some(Command::Explain),
+            6 => Some(Command::Profile { peak: false }),
+            7 => Some(Command::Profile { peak: true }),
             5 => Some(Command::Map {
                 bytes: self.behind.load(Relaxed),
             }),
