@@ -10,6 +10,10 @@
 //! window = time ÷ (ALLOCATION ÷ mean size allocated + BYTE)      in bytes,
 //!          not more than is left up to the goal: Go's assists see to that
 //! ```
+//! A goal that is passed already, as one that a memory limit puts below what is live, bounds nothing: one mark
+//! follows the other, they take more than half of the processors' time, and then the limiter
+//! switches assists off (Go: `gcAssistAlloc` asks `gcCPULimiter.limiting`).
+//!
 //! The mark is over when the program has allocated the window, or when it has run for
 //! that time, whichever is first: a program that is slow for reasons of its own (it
 //! takes page faults, it computes) is as slow under Go.
@@ -84,7 +88,10 @@ impl Window {
             .saturating_add(i.spans.saturating_mul(SPAN_NS));
         let mean = i.allocated_bytes.max(1) as f64 / i.allocated_objects.max(1) as f64;
         let bytes = ns as f64 / (ALLOCATION_NS / mean + BYTE_NS);
-        let left = i.goal.saturating_sub(i.heap_live).max(LEAST_WINDOW);
+        let left = match i.goal.checked_sub(i.heap_live) {
+            Some(left) => left.max(LEAST_WINDOW),
+            None => u64::MAX,
+        };
         Self {
             bytes: (bytes as u64).min(left),
             ns,
@@ -140,11 +147,21 @@ mod tests {
         });
         assert_eq!((w.bytes, w.ns), (2_000_000, u64::MAX));
         let w = Window::of_mark(&MarkInputs {
-            goal: 0,
+            goal: CHURN.heap_live,
             objects: 1 << 40,
             ..CHURN
         });
         assert_eq!(w.bytes, LEAST_WINDOW);
+    }
+
+    #[test]
+    fn a_goal_that_is_passed_already_bounds_nothing() {
+        let reachable = Window::of_mark(&MarkInputs {
+            goal: u64::MAX,
+            ..CHURN
+        });
+        let passed = Window::of_mark(&MarkInputs { goal: 0, ..CHURN });
+        assert_eq!(passed, reachable);
     }
 
     #[test]
