@@ -220,6 +220,27 @@ fn at_a_rate_of_one_the_profile_is_exact() {
 }
 
 #[test]
+fn nothing_is_sampled_once_the_rate_is_0() {
+    let folder = folder("off");
+    child::run(
+        nothing_is_sampled_once_the_rate_is_0,
+        with(&folder, "16384"),
+        || {
+            assert_eq!(goheap::profile::set_rate(0), 16384);
+            goheap::gc();
+            let before = Profile::now();
+            let mut objects: Vec<Vec<u8>> = (0..100_000).map(|_| vec![1u8; 1024]).collect();
+            objects.extend((0..100).map(|_| vec![1u8; 1 << 20]));
+            goheap::gc();
+            let since = Profile::now().since(&before).total();
+            assert_eq!((since.alloc_objects, since.inuse_objects), (0.0, 0.0));
+            drop(objects);
+        },
+    )
+    .expect_success();
+}
+
+#[test]
 fn threads_that_allocate_and_end_are_sampled_as_any() {
     let folder = folder("threads");
     child::run(

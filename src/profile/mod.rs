@@ -48,6 +48,17 @@ pub(crate) fn configure(rate: u64, at_exit: bool) {
     dump::configure(at_exit);
 }
 
+/// Samples one object in so many bytes from now on, on average; 0: none, 1: all. Returns the rate before. What
+/// is in use then stays in the profile. As with Go's `runtime.MemProfileRate`, to be called as early as
+/// possible in `main`: a profile takes all its samples to be of one rate, and a thread goes on with
+/// the distances to its next samples that it has drawn.
+pub fn set_rate(bytes: u64) -> u64 {
+    RUNTIME.start();
+    let before = HEAP.sample_rate().get();
+    HEAP.set_sample_rate(bytes, os::random());
+    before
+}
+
 /// Whether anything is sampled.
 fn is_on() -> bool {
     HEAP.sample_rate().get() > 0
@@ -72,6 +83,9 @@ pub(crate) fn after_fork_in_child() {
 #[cold]
 #[inline(never)]
 pub(crate) fn sample(at: *mut u8, bytes: usize) {
+    if !is_on() {
+        return;
+    }
     let mut stack = [0; MAX_DEPTH];
     let depth = walk::capture(&mut stack);
     HEAP.sample(at.addr(), bytes, &stack[..depth]);
