@@ -13,6 +13,7 @@ use crate::options::Options;
 use crate::profile;
 use crate::publish;
 use crate::thread;
+use crate::tls::{self, Life};
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64};
 use goheap_allocator::Heap;
@@ -28,7 +29,9 @@ pub static RUNTIME: Runtime = Runtime::new();
 
 /// What the slow paths look at, and the collector behind its lock.
 pub struct Runtime {
-    state: AtomicU8,
+    state: AtomicU32,
+    /// The handlers for forks are there. A child that starts the heap anew has them from its parent.
+    minds_forks: AtomicBool,
     /// Begins and ends cycles.
     pub collector: Lock<Collector>,
     /// Heap live bytes at which an allocation must see the collector.
@@ -73,14 +76,15 @@ pub struct Runtime {
     go: AtomicU8,
 }
 
-const NEW: u8 = 0;
-const STARTING: u8 = 1;
-const RUNNING: u8 = 2;
+/// States. Any other number is the process that starts the heap.
+const NEW: u32 = 0;
+const RUNNING: u32 = u32::MAX;
 
 impl Runtime {
     const fn new() -> Self {
         Self {
-            state: AtomicU8::new(NEW),
+            state: AtomicU32::new(NEW),
+            minds_forks: AtomicBool::new(false),
             collector: Lock::new(Rank::Cycle, Collector::new()),
             attention: AtomicU64::new(u64::MAX),
             trigger: AtomicU64::new(u64::MAX),
@@ -116,21 +120,39 @@ impl Runtime {
         Policy::go(self.go.load(Relaxed))
     }
 
+    /// Waits until everything is set up; or it is nobody's yet, and now the calling thread's to do. A child that was
+    /// forked while another thread was at it is without that thread, and begins anew.
+    fn is_mine_to_start(&self) -> bool {
+        let own = os::process_id();
+        loop {
+            let state = self.state.load(Acquire);
+            if state == RUNNING || tls::life() == Life::Starting {
+                return false;
+            }
+            if state == own {
+                // It needs microseconds and waits for nobody.
+                os::yield_now();
+                continue;
+            }
+            let taken = self.state.compare_exchange(state, own, Acquire, Relaxed);
+            if taken.is_ok() {
+                return true;
+            }
+        }
+    }
+
     /// Makes sure that everything is set up. Cheap once it is.
     pub fn start(&self) {
         if self.state.load(Acquire) == RUNNING {
             return;
         }
-        if self
-            .state
-            .compare_exchange(NEW, STARTING, Acquire, Relaxed)
-            .is_err()
-        {
-            // Another thread is at it; it needs microseconds and waits for nobody.
-            while self.state.load(Acquire) != RUNNING {
-                os::yield_now();
-            }
+        if !self.is_mine_to_start() {
             return;
+        }
+        // Before any lock of the heap is taken: a fork would leave it taken in the child. May allocate, which
+        // works for this thread.
+        if !self.minds_forks.swap(true, Relaxed) {
+            tls::starting(|| os::at_fork(before_fork, after_fork_in_parent, after_fork_in_child));
         }
         let options = Options::from_environment();
         self.started_ns.store(os::monotonic_ns(), Relaxed);
@@ -176,8 +198,6 @@ impl Runtime {
         http::configure(options.http);
         self.collector.lock().start(self, &options);
         self.state.store(RUNNING, Release);
-        // May allocate, which works by now.
-        os::at_fork(before_fork, after_fork_in_parent, after_fork_in_child);
     }
 }
 

@@ -20,6 +20,8 @@ pub enum Life {
     Running = 1,
     /// Has handed it back.
     Ended = 2,
+    /// Has none, and is the one that starts the heap.
+    Starting = 3,
 }
 
 /// The calling thread's cache. If it has none, it is nothing: bins without slots, a log without room.
@@ -51,11 +53,20 @@ pub fn end() {
     write::<LIFE>(Life::Ended as usize);
 }
 
+/// Makes the calling thread, for the length of `call`, the one that starts the heap.
+pub fn starting(call: impl FnOnce()) {
+    let before = read::<LIFE>();
+    write::<LIFE>(Life::Starting as usize);
+    call();
+    write::<LIFE>(before);
+}
+
 /// How far the calling thread's life has come.
 pub fn life() -> Life {
     match read::<LIFE>() {
         0 => Life::New,
         1 => Life::Running,
-        _ => Life::Ended,
+        2 => Life::Ended,
+        _ => Life::Starting,
     }
 }

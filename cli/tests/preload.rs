@@ -61,7 +61,7 @@ fn refused(library: &Path) -> String {
     record.env("GOHEAP_RECORD_LIBRARY", library);
     let output = record.output().expect("the program starts");
     let said = support::text(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert_eq!(output.status.code(), Some(125), "{said}");
     said
 }
 
