@@ -70,8 +70,11 @@ pub fn watch_signal() {
     }
 }
 
+/// A program that knows nothing of the heap is told only where profiles were asked for: else what it prints stays
+/// what it was.
 fn complain_of(signal: UserSignal) {
-    if signal == UserSignal::Programs && !SAID.swap(true, Relaxed) {
+    let heard = !cfg!(feature = "initial-exec") || os::environment(VARIABLE).is_some();
+    if signal == UserSignal::Programs && heard && !SAID.swap(true, Relaxed) {
         background::print_line(format_args!(
             "goheap: the program handles SIGUSR1 itself, so that writes no heap profile; `goheap profile {}` does",
             os::process_id()
