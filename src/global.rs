@@ -26,9 +26,19 @@ impl GoHeap {
 unsafe impl GlobalAlloc for GoHeap {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        match SizeClass::common(layout.size(), layout.align()) {
-            Some(class) => alloc_of(class, layout.size()),
-            None => alloc_uncommon(layout.size(), layout.align()),
+        let (size, align) = (layout.size(), layout.align());
+        let class = match SizeClass::common(size, align) {
+            Some(class) => class,
+            None if is_tiny(size, align) => return alloc_tiny(size, align),
+            None => match SizeClass::fitting(size, align) {
+                Some(class) => class,
+                None => return slow::alloc_large(size, align, false),
+            },
+        };
+        // SAFETY: the calling thread's cache.
+        match unsafe { thread::at_hand().alloc(class) } {
+            Some(at) => at.as_ptr(),
+            None => slow::alloc(class, layout.size()),
         }
     }
 
@@ -75,31 +85,10 @@ unsafe impl GlobalAlloc for GoHeap {
     }
 }
 
-#[inline(always)]
-fn alloc_of(class: SizeClass, size: usize) -> *mut u8 {
-    // SAFETY: the calling thread's cache.
-    match unsafe { thread::at_hand().alloc(class) } {
-        Some(at) => at.as_ptr(),
-        None => slow::alloc(class, size),
-    }
-}
-
-/// Allocates what is not of a common size. Out of line, so that the rest is short enough to be put
-/// where it is called from.
-#[inline(never)]
-fn alloc_uncommon(size: usize, align: usize) -> *mut u8 {
-    if is_tiny(size, align) {
-        return alloc_tiny(size, align);
-    }
-    match SizeClass::fitting(size, align) {
-        Some(class) => alloc_of(class, size),
-        None => slow::alloc_large(size, align, false),
-    }
-}
-
 /// A part of the block that the calling thread's tiny objects share. Zeroed, as in Go: the block is when it
-/// is taken, and no part of it is used twice.
-#[inline(always)]
+/// is taken, and no part of it is used twice. Out of line, so that the rest of an allocation is short enough to be
+/// put where it is called from.
+#[inline(never)]
 fn alloc_tiny(size: usize, align: usize) -> *mut u8 {
     // SAFETY: the calling thread's cache; the object is tiny.
     match unsafe { thread::at_hand().alloc_tiny(size, align) } {

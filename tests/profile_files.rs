@@ -119,7 +119,7 @@ fn a_program_with_a_handler_of_its_own_keeps_it_and_is_told_once() {
     let folder = folder("handler");
     let outcome = child::run(
         a_program_with_a_handler_of_its_own_keeps_it_and_is_told_once,
-        within(&folder, &[]),
+        within(&folder, &[("GOHEAP_PROFILE", "own.%n")]),
         || {
             use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
             static SEEN: AtomicU32 = AtomicU32::new(0);
