@@ -17,7 +17,6 @@ use clap::Parser;
 use goheap_benches::machine;
 use goheap_benches::numbers::Numbers;
 use goheap_benches::spread::Spread;
-use goheap_cli::preload;
 
 /// Measures Debian's programs on goheap's preload library and its peers'. Writes
 /// benches/results/preloaded.csv.
@@ -220,7 +219,7 @@ fn redis(folder: &Path, peer: &Peer) -> io::Result<Taken> {
 }
 
 fn compare(arguments: &Arguments) -> io::Result<()> {
-    let own = preload::library().map_err(|error| io::Error::other(error.to_string()))?;
+    let own = own_library()?;
     let mut peers = vec![Peer {
         name: "goheap",
         library: Some(own),
@@ -319,6 +318,21 @@ fn compare(arguments: &Arguments) -> io::Result<()> {
     fs::write(results.join("preloaded.csv"), csv)?;
     println!("written to benches/results/preloaded.csv");
     Ok(())
+}
+
+/// What `cargo build --release` leaves beside this program. Not a dependency: that would build the heap
+/// that all else here measures as the library has it.
+fn own_library() -> io::Result<PathBuf> {
+    let program = std::env::current_exe()?;
+    let folder = program.parent().unwrap_or(Path::new("."));
+    let library = folder.join("deps/libgoheap.so");
+    match library.exists() {
+        true => Ok(library),
+        false => Err(io::Error::other(format!(
+            "there is no {}; cargo build --release makes it",
+            library.display()
+        ))),
+    }
 }
 
 /// A source of 10,000 lines, and 20 MB of text that compresses somewhat.
