@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-#[path = "support/child.rs"]
+#[path = "../../tests/support/child.rs"]
 mod child;
-#[path = "support/pprof.rs"]
+#[path = "../../tests/support/pprof.rs"]
 mod pprof;
 
 #[global_allocator]

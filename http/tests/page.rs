@@ -8,7 +8,7 @@ use std::time::Duration;
 
 #[path = "support/browser.rs"]
 mod browser;
-#[path = "support/child.rs"]
+#[path = "../../tests/support/child.rs"]
 mod child;
 
 use browser::Browser;

