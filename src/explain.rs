@@ -1,12 +1,14 @@
 //! What the process's resident memory is: the heap's part, and that joined with the kernel's.
 
+use crate::profile;
 use crate::runtime::{HEAP, RUNTIME};
 use goheap_allocator::os;
 use goheap_stats::explain::{Explanation, Holdings, Mappings};
 use std::io;
 
 /// Says of every byte of the process's resident memory why it is there. The sum is what the kernel
-/// counts; what the heap holds is told slot by slot, at the granularity of physical pages. Other threads
+/// counts; what the heap holds is told slot by slot, at the granularity of physical pages. How much of what is live was
+/// asked for, and how much is rounding, is an estimate from the heap profile's samples, with its error. Other threads
 /// go on meanwhile: what is live and what is dead is counted within microseconds all the same; the other causes are
 /// what the walk through the heap has met. Costs a look at each resident slot of the
 /// heap and the kernel's walk over the process's mappings: some ten milliseconds for 100 MiB.
@@ -30,6 +32,7 @@ pub fn holdings() -> Holdings {
     let held = HEAP.holdings(os::resident);
     Holdings {
         live: held.live,
+        sampled: profile::sampled(&held),
         dead: held.dead,
         tails: held.tails,
         cached: held.cached,

@@ -72,7 +72,7 @@ pub use control::{check, free_os_memory, gc, set_gc_percent, set_memory_limit};
 pub use explain::explain;
 pub use global::GoHeap;
 pub use goheap_allocator::heap::Findings;
-pub use goheap_stats::explain::{Cause, Explanation};
+pub use goheap_stats::explain::{Cause, Explanation, Requested, Sampled};
 pub use goheap_stats::map::{Age, Fragmentation, Moment, Run, State};
 pub use goheap_stats::metrics;
 pub use goheap_stats::{BySize, MemStats};

@@ -1,15 +1,18 @@
 //! A program explains its own memory: every byte of it has one cause, and the right one.
 
+#[path = "support/child.rs"]
+mod child;
 #[path = "support/explained.rs"]
 mod explained;
 
 use std::hint::black_box;
+use std::process::Command;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Barrier, Mutex, MutexGuard, PoisonError};
 
 use explained::{explained, largest};
-use goheap::Cause;
+use goheap::{Cause, Requested};
 
 #[global_allocator]
 static HEAP: goheap::GoHeap = goheap::GoHeap::new();
@@ -56,48 +59,115 @@ fn a_large_block_counts_where_it_was_touched() {
     // So large that the pages which looking itself takes are no hundredth.
     let ballast = vec![1u8; 32 << 20];
     let mut block = Vec::<u8>::with_capacity(256 << 20);
-    let before = explained().bytes(Cause::Live);
+    let before = explained().live();
     block.resize(64 << 20, 1);
-    let live = explained().bytes(Cause::Live) - before;
+    let live = explained().live() - before;
     assert!(live.abs_diff(64 * MIB) < MIB / 4, "{live}");
     black_box((block, ballast));
 }
 
+/// Objects of many sizes, small and large, all of whose bytes were written, and what they asked for.
+fn of_many_sizes() -> (Vec<Vec<u8>>, u64) {
+    let sizes = (0..60_000).map(|n| 16 + n * 7919 % 2000);
+    let large = (0..60).map(|n| 33_000 + n * 104_729 % 400_000);
+    let all: Vec<Vec<u8>> = sizes.chain(large).map(|bytes| vec![1; bytes]).collect();
+    let bytes = all.iter().map(Vec::len).sum::<usize>();
+    let bytes = bytes + all.capacity() * size_of::<Vec<u8>>();
+    (all, bytes as u64)
+}
+
 #[test]
-fn what_is_live_is_told_while_threads_free_all_the_time() {
+fn what_was_asked_for_is_told_from_rounding_within_its_error() {
+    let body = || {
+        let (all, asked) = of_many_sizes();
+        let explained = explained();
+        let sampled = explained.sampled.expect("it samples by default");
+        let Requested { bytes, error } = sampled.requested;
+        // Four deviations, and what the process has beside it.
+        let off = bytes.abs_diff(asked);
+        assert!(off < 4 * error + MIB / 4, "{bytes} ± {error} of {asked}");
+        assert!((1..asked / 50).contains(&error), "{error} of {asked}");
+        assert_eq!(bytes, explained.bytes(Cause::Live));
+        assert!(explained.bytes(Cause::Rounding) > asked / 50);
+        black_box(all);
+    };
+    let test = what_was_asked_for_is_told_from_rounding_within_its_error;
+    child::run(test, |_| {}, body).expect_success();
+}
+
+#[test]
+fn with_everything_sampled_what_was_asked_for_is_exact() {
+    let body = || {
+        let (all, asked) = of_many_sizes();
+        let explained = explained();
+        let sampled = explained.sampled.expect("it samples everything");
+        let Requested { bytes, error } = sampled.requested;
+        assert!(bytes.abs_diff(asked) < asked / 200, "{bytes} of {asked}");
+        assert!(error < asked / 1000, "{error}");
+        // No cycle has found the program's first objects dead, so the profile has all of them.
+        let live = explained.live();
+        assert!(
+            sampled.in_use.abs_diff(live) < live / 50,
+            "{sampled:?} of {live}"
+        );
+        black_box(all);
+    };
+    let all = |command: &mut Command| {
+        command.env("GOHEAP_PROFILE_RATE", "1").env("GOGC", "off");
+    };
+    let test = with_everything_sampled_what_was_asked_for_is_exact;
+    child::run(test, all, body).expect_success();
+}
+
+#[test]
+fn without_samples_live_and_rounding_are_one() {
+    let body = || {
+        let (all, asked) = of_many_sizes();
+        let explained = explained();
+        assert_eq!(explained.sampled, None);
+        assert_eq!(explained.bytes(Cause::Rounding), 0);
+        assert!(explained.bytes(Cause::Live) > asked);
+        assert_eq!(explained.name(Cause::Live), "live, with rounding");
+        black_box(all);
+    };
+    let none = |command: &mut Command| {
+        command.env("GOHEAP_PROFILE_RATE", "0");
+    };
+    let test = without_samples_live_and_rounding_are_one;
+    child::run(test, none, body).expect_success();
+}
+
+#[test]
+fn what_is_live_is_told_while_threads_free_what_others_allocate() {
     const THREADS: usize = 3;
-    const OBJECTS: usize = 20_000;
+    const OBJECTS: usize = 60_000;
     // Of Go's class of 512 bytes.
     const BYTES: usize = 500;
     let _alone = alone();
     goheap::gc();
-    let before = explained().bytes(Cause::Live);
+    let before = explained().live();
+    let held: Vec<Mutex<Vec<u8>>> = (0..OBJECTS).map(|_| vec![1; BYTES].into()).collect();
     let (go_on, ready) = (AtomicBool::new(true), Barrier::new(THREADS + 1));
-    let replace = || {
-        let mut held: Vec<Vec<u8>> = (0..OBJECTS).map(|_| vec![1; BYTES]).collect();
+    let replace = |thread: usize| {
         ready.wait();
-        let mut at = 0;
+        let mut at = thread * OBJECTS / THREADS;
         while go_on.load(Relaxed) {
-            held[at] = vec![1; BYTES];
+            *held[at].lock().expect("nobody panics") = vec![1; BYTES];
             at = (at + 7919) % OBJECTS;
         }
-        black_box(held);
     };
     let told = std::thread::scope(|scope| {
-        (0..THREADS).for_each(|_| drop(scope.spawn(replace)));
+        let replace = &replace;
+        (0..THREADS).for_each(|n| drop(scope.spawn(move || replace(n))));
         ready.wait();
         let told: Vec<u64> = (0..20)
-            .map(|_| {
-                goheap::explain()
-                    .expect("there is a /proc")
-                    .bytes(Cause::Live)
-            })
+            .map(|_| goheap::explain().expect("there is a /proc").live())
             .collect();
         go_on.store(false, Relaxed);
         told
     });
-    let live = (THREADS * (OBJECTS * 512 + OBJECTS * size_of::<Vec<u8>>())) as u64 + before;
-    for shown in told {
-        assert!(shown.abs_diff(live) < MIB, "{shown} of {live}");
+    let live = (OBJECTS * (512 + size_of::<Mutex<Vec<u8>>>())) as u64 + before;
+    for shown in &told {
+        assert!(shown.abs_diff(live) < MIB, "{told:?} of {live}");
     }
 }

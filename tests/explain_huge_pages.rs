@@ -48,6 +48,6 @@ fn what_comes_with_a_huge_page_is_told_from_what_objects_hold() {
     }
     assert_eq!(largest(&explained), Cause::HugePages, "{explained:?}");
     assert!(refill > 80 * MIB, "{explained:?}");
-    assert!(explained.bytes(Cause::Live) < 24 * MIB, "{explained:?}");
+    assert!(explained.live() < 24 * MIB, "{explained:?}");
     black_box(small);
 }

@@ -1,5 +1,6 @@
 //! The heap's map: it leaves nothing out, says nothing twice, and knows what each span holds.
 
+use core::cell::Cell;
 use core::ptr::NonNull;
 use goheap_allocator::heap::{Occupancy, Run, Use};
 use goheap_allocator::{Cache, Heap, Linux, PAGE, SizeClass};
@@ -229,4 +230,57 @@ fn a_map_is_taken_while_threads_go_on() {
         }
     });
     assert_whole(heap, &map(heap));
+}
+
+#[test]
+fn what_dies_while_memory_is_looked_at_is_taken_off_once() {
+    let (heap, cache) = heap();
+    let objects: Vec<usize> = (0..8000).map(|_| small(heap, cache, 1024)).collect();
+    let (calls, replaced) = (Cell::new(0), Cell::new(0));
+    let held = heap.holdings(|from, pages| {
+        pages.fill(true);
+        calls.set(calls.get() + 1);
+        if calls.get() != 2 {
+            return;
+        }
+        // The span at the beginning of this chunk has just been met.
+        for &at in objects
+            .iter()
+            .filter(|&&at| (from..from + PAGE).contains(&at))
+        {
+            free(heap, cache, at);
+            small(heap, cache, 1024);
+            replaced.set(replaced.get() + 1);
+        }
+        // SAFETY: the test's own cache.
+        unsafe { heap.flush(cache) };
+    });
+    assert!(
+        calls.get() > 2 && replaced.get() == 8,
+        "{calls:?} {replaced:?}"
+    );
+    assert_eq!((held.live, held.dead), (8000 << 10, 8 << 10));
+}
+
+#[test]
+fn what_is_not_in_memory_is_not_held() {
+    let (heap, cache) = heap();
+    let objects: Vec<usize> = (0..8000).map(|_| small(heap, cache, 1024)).collect();
+    let large = heap.alloc_large(1 << 20, 1).expect("memory").at;
+    objects[..4000].iter().for_each(|&at| free(heap, cache, at));
+    let none = heap.holdings(|_, pages| pages.fill(false));
+    assert_eq!((none.live, none.dead, none.cached), (0, 0, 0));
+    let all = heap.holdings(|_, pages| pages.fill(true));
+    assert_eq!((all.live, all.dead), ((4000 << 10) + (1 << 20), 4000 << 10));
+    let half = heap.holdings(|from, pages| {
+        let middle = large.expose_provenance() + (1 << 19);
+        let physical = 512 * PAGE / pages.len();
+        for (i, page) in pages.iter_mut().enumerate() {
+            *page = from + i * physical < middle;
+        }
+    });
+    assert_eq!(
+        (half.live, half.live_of[0]),
+        ((4000 << 10) + (1 << 19), 1 << 19)
+    );
 }

@@ -77,8 +77,8 @@ fn what_a_program_holds_is_live() {
     };
     program.tell("alloc 0 100000 1000");
     let explained = Explained::of(&program);
-    assert_eq!(explained.largest(), "live");
-    let live = explained.bytes("live");
+    assert_eq!(explained.largest(), "live as requested");
+    let live = explained.bytes("live as requested") + explained.bytes("rounding");
     assert!(live.abs_diff(100_000 * 1024) < MIB, "{live}: {explained:?}");
 }
 
@@ -111,7 +111,7 @@ fn one_object_a_span_after_a_burst_leaves_free_slots() {
     assert!(gc.status.success());
     let explained = Explained::of(&program);
     assert_eq!(explained.largest(), "free slots", "{explained:?}");
-    let live = explained.bytes("live");
+    let live = explained.bytes("live as requested") + explained.bytes("rounding");
     assert!(live.abs_diff(12_500 * 1024) < MIB, "{explained:?}");
 }
 
@@ -149,7 +149,14 @@ fn the_waterfall_is_drawn() {
     let drawn = tool(&["explain", &pid, "--out", file.to_str().expect("a path")]);
     assert!(drawn.status.success(), "{}", text(&drawn.stderr));
     let svg = std::fs::read_to_string(&file).expect("a picture");
-    for words in ["live", "resident (RSS)", "the binary", "MiB"] {
+    for words in [
+        "heap profile",
+        "live as requested",
+        "±",
+        "resident (RSS)",
+        "the binary",
+        "MiB",
+    ] {
         assert!(svg.contains(words), "{words} in {svg}");
     }
     let file = folder.path().join("w.png");

@@ -18,11 +18,13 @@
 //! | --- | --- |
 //! | `walk.rs` | the stack of who allocates, without allocating |
 //! | `peak.rs` | the profile of the moment at which the process was at its largest |
+//! | `in_use.rs` | what samples tell of objects in use, for explanations |
 //! | `dump.rs` | profiles written to files: on a signal, at exit, for `goheap profile` |
 //! | `modules.rs` | the program and its libraries |
 //! | `symbolize.rs` | functions and files for addresses |
 
 mod dump;
+mod in_use;
 mod modules;
 mod peak;
 mod symbolize;
@@ -39,6 +41,7 @@ use std::ffi::CStr;
 use std::io::{self, Write};
 
 pub(crate) use dump::{before_end, begin, serve, watch_signal};
+pub(crate) use in_use::sampled;
 pub(crate) use peak::look as look_for_peak;
 pub(crate) use walk::{capture, fork_lock, fork_unlock};
 

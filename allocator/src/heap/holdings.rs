@@ -8,7 +8,7 @@
 
 use super::Heap;
 use super::tally::Tally;
-use super::walk::{Stretch, What};
+use super::walk::What;
 use crate::meta::Kind;
 use crate::os::Os;
 use crate::size_class::CLASSES;
@@ -24,6 +24,8 @@ const MOST: usize = CHUNK / 4096;
 pub struct Holdings {
     /// Slots of objects that nobody has freed.
     pub live: u64,
+    /// The same by class, as the walk met them.
+    pub live_of: [u64; CLASSES],
     /// Slots of objects that were freed, and that no sweep has reclaimed.
     pub dead: u64,
     /// Free slots by class.
@@ -52,6 +54,15 @@ pub struct Holdings {
     pub released_ever: u64,
 }
 
+/// Bytes of spans by what they hold.
+struct Slots {
+    live: [u64; CLASSES],
+    dead: u64,
+    free: [u64; CLASSES],
+    tails: u64,
+    cached: u64,
+}
+
 /// A bin: slots of one span that a thread may hand out.
 #[derive(Clone, Copy)]
 pub(super) struct Bin {
@@ -65,18 +76,25 @@ struct Resident {
     pages: [bool; MOST],
 }
 
-impl Holdings {
-    /// Has what the walk has `seen` live and dead, in memory or not, be what it is: what is not in memory of it
-    /// stays where it is.
-    fn settle(&mut self, seen: Tally, is: Tally) {
+impl Slots {
+    const NONE: Self = Self {
+        live: [0; CLASSES],
+        dead: 0,
+        free: [0; CLASSES],
+        tails: 0,
+        cached: 0,
+    };
+
+    /// Has what the walk met live and dead in memory be what it is in all, but for what it met `elsewhere`, which is
+    /// not in memory. Returns what is live.
+    fn settle(&mut self, elsewhere: &Self, is: Tally) -> u64 {
         let free: u64 = self.free.iter().sum();
-        let slots = self.live + self.dead + free;
-        let elsewhere = |seen: u64, resident: u64| seen.saturating_sub(resident);
-        let live = is.live.saturating_sub(elsewhere(seen.live, self.live));
-        let dead = is.dead.saturating_sub(elsewhere(seen.dead, self.dead));
-        self.live = live.min(slots);
-        self.dead = dead.min(slots - self.live);
-        let left = slots - self.live - self.dead;
+        let slots = self.live.iter().sum::<u64>() + self.dead + free;
+        let live = is.live.saturating_sub(elsewhere.live.iter().sum());
+        let dead = is.dead.saturating_sub(elsewhere.dead);
+        let live = live.min(slots);
+        self.dead = dead.min(slots - live);
+        let left = slots - live - self.dead;
         let mut given = 0;
         for of_class in &mut self.free {
             let share = (u128::from(*of_class) * u128::from(left)).checked_div(free.into());
@@ -85,6 +103,7 @@ impl Holdings {
         }
         // What rounding leaves; all of it, where the walk has met no free slot.
         self.dead += left - given;
+        live
     }
 }
 
@@ -93,35 +112,16 @@ impl<O: Os> Heap<O> {
     /// of small objects. `ask` says of physical pages from an address on which are in memory.
     pub fn holdings(&self, ask: impl Fn(usize, &mut [bool])) -> Holdings {
         let physical = self.os.physical_page();
-        let mut held = Holdings {
-            live: 0,
-            dead: 0,
-            free: [0; CLASSES],
-            tails: 0,
-            cached: 0,
-            retained: 0,
-            released: 0,
-            stacks: 0,
-            span_blocks: self.meta.used(Kind::Spans),
-            cache_blocks: self.meta.used(Kind::Caches),
-            table_blocks: self.meta.used(Kind::Tables),
-            from: self.arena.address_of(0),
-            to: 0,
-            released_ever: self.pages.released_ever.get(),
-        };
+        let (mut retained, mut released, mut stacks) = (0, 0, 0);
+        let (mut held, mut elsewhere) = (Slots::NONE, Slots::NONE);
+        let released_ever = self.pages.released_ever.get();
         self.drain_all();
         let mut resident = Resident {
             chunk: usize::MAX,
             pages: [false; MOST],
         };
         let piece = physical.min(PAGE);
-        let mut seen = Tally { live: 0, dead: 0 };
         let end = self.walk(|stretch| {
-            if let What::Span(span) = stretch.what {
-                let found = self.census(span);
-                seen.live += (found.live * span.slot_bytes()) as u64;
-                seen.dead += (found.dead * span.slot_bytes()) as u64;
-            }
             for page in stretch.first..stretch.first + stretch.pages {
                 let chunk = page / CHUNK_PAGES;
                 if resident.chunk != chunk {
@@ -132,32 +132,50 @@ impl<O: Os> Heap<O> {
                 let at = self.arena.address_of(page);
                 let offset = page % CHUNK_PAGES * PAGE;
                 for from in (0..PAGE).step_by(piece) {
-                    if resident.pages[(offset + from) / physical] {
-                        self.add(&mut held, &stretch, at + from, piece);
-                    }
+                    let is_resident = resident.pages[(offset + from) / physical];
+                    let slots = match is_resident {
+                        true => &mut held,
+                        false => &mut elsewhere,
+                    };
+                    let to = match stretch.what {
+                        What::Span(span) => {
+                            self.add_slots(slots, span, at + from, piece);
+                            continue;
+                        }
+                        _ if !is_resident => continue,
+                        What::Stacks => &mut stacks,
+                        What::SetAside { .. } => &mut slots.cached,
+                        What::Retained => &mut retained,
+                        What::Released | What::Untouched | What::Padding => &mut released,
+                    };
+                    *to += piece as u64;
                 }
             }
         });
-        held.to = self.arena.address_of(end);
-        held.settle(seen, self.tally());
-        held
-    }
-
-    fn add(&self, held: &mut Holdings, stretch: &Stretch<'_>, at: usize, bytes: usize) {
-        let to = match stretch.what {
-            What::Span(span) => return self.add_slots(held, span, at, bytes),
-            What::Stacks => &mut held.stacks,
-            What::SetAside { .. } => &mut held.cached,
-            What::Retained => &mut held.retained,
-            What::Released | What::Untouched | What::Padding => &mut held.released,
-        };
-        *to += bytes as u64;
+        let live_of = held.live;
+        Holdings {
+            live: held.settle(&elsewhere, self.tally()),
+            live_of,
+            dead: held.dead,
+            free: held.free,
+            tails: held.tails,
+            cached: held.cached,
+            retained,
+            released,
+            stacks,
+            span_blocks: self.meta.used(Kind::Spans),
+            cache_blocks: self.meta.used(Kind::Caches),
+            table_blocks: self.meta.used(Kind::Tables),
+            from: self.arena.address_of(0),
+            to: self.arena.address_of(end),
+            released_ever,
+        }
     }
 
     /// Of the `bytes` from `at` on, which lie in `span`, those of each slot.
-    fn add_slots(&self, held: &mut Holdings, span: &Span, at: usize, bytes: usize) {
+    fn add_slots(&self, to: &mut Slots, span: &Span, at: usize, bytes: usize) {
         let (base, size, end) = (span.base(), span.slot_bytes().max(1), at + bytes);
-        let bin = self.bin_of(span);
+        let (bin, class) = (self.bin_of(span), span.class().index());
         let first = at.saturating_sub(base) / size;
         let mut seen = at;
         for slot in first..span.slots() {
@@ -175,13 +193,13 @@ impl<O: Os> Heap<O> {
                 n < 64 && bin.free >> n & 1 != 0
             };
             *match (taken, dead) {
-                (false, _) => &mut held.free[span.class().index()],
-                (true, true) => &mut held.dead,
-                (true, false) if bin.is_some_and(waits) => &mut held.cached,
-                (true, false) => &mut held.live,
+                (false, _) => &mut to.free[class],
+                (true, true) => &mut to.dead,
+                (true, false) if bin.is_some_and(waits) => &mut to.cached,
+                (true, false) => &mut to.live[class],
             } += part;
         }
-        held.tails += (end - seen) as u64;
+        to.tails += (end - seen) as u64;
     }
 
     pub(super) fn bin_of(&self, span: &Span) -> Option<Bin> {

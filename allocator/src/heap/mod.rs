@@ -16,6 +16,7 @@
 //! | `tally.rs` | what lives and what is dead, by counting what came and went |
 //! | `walk.rs` | the address space from end to end, while threads go on |
 //! | `holdings.rs` | what the resident memory holds, byte by byte |
+//! | `live_samples.rs` | how much of it was asked for, as far as samples tell |
 //! | `map.rs` | what each stretch of it is, and how full |
 //! | `check/` | whether all of it agrees |
 
@@ -23,6 +24,7 @@ mod check;
 mod death;
 mod growth;
 mod holdings;
+mod live_samples;
 mod map;
 mod randomize;
 mod refill;
@@ -39,6 +41,7 @@ mod watch;
 pub use check::{Findings, Others};
 pub use death::Deaths;
 pub use holdings::Holdings;
+pub use live_samples::LiveSample;
 pub use map::{Occupancy, Run, Use};
 pub use refill::{Large, Refill};
 pub use report::report_and_abort;

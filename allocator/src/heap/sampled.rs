@@ -193,18 +193,11 @@ impl<O: Os> Heap<O> {
     /// does: samples wait meanwhile. Costs a look at each site, and at the words of the span of each
     /// sampled object that is kept.
     pub fn for_each_site(&self, moment: Moment, mut f: impl FnMut(SiteView) -> bool) {
-        let epoch = self.progress.epoch();
-        let done = self.progress.is_done();
+        let cycle = self.published_cycle();
         let mut table = self.samples.lock();
         if moment == Moment::LastCycle {
             self.share_spans(&mut table);
         }
-        let cycle = match (epoch, done) {
-            // Nothing is published before the first cycle is swept.
-            (0, _) | (1, false) => None,
-            (_, true) => Some(epoch.wrapping_add(1)),
-            (_, false) => Some(epoch),
-        };
         let mut more = true;
         table.for_each_site(|site| {
             if more {
@@ -220,6 +213,16 @@ impl<O: Os> Heap<O> {
                 });
             }
         });
+    }
+
+    /// The cycle with which counts are published; `None` before there was one.
+    pub(super) fn published_cycle(&self) -> Option<u32> {
+        match (self.progress.epoch(), self.progress.is_done()) {
+            // Nothing is published before the first cycle is swept.
+            (0, _) | (1, false) => None,
+            (epoch, true) => Some(epoch.wrapping_add(1)),
+            (epoch, false) => Some(epoch),
+        }
     }
 
     /// Keeps what is known of each site for a profile of this moment, in which the heap is larger than ever

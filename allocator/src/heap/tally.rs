@@ -6,12 +6,10 @@
 //! from the walk where they lie.
 
 use super::Heap;
-use crate::cache::Cache;
 use crate::os::Os;
 use crate::size_class::SizeClass;
 
-/// Bytes by slot size. Exact while all threads rest, and else up to what they allocate while one
-/// thread's figures are read.
+/// Bytes by slot size. Exact while all threads rest, and else within half of what they allocate meanwhile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Tally {
     /// Of objects that nobody has freed.
@@ -40,36 +38,39 @@ impl<O: Os> Heap<O> {
         tally
     }
 
-    /// Also says how much was allocated while it read.
+    /// Also says how much was allocated while it read. What died is read between two readings of what was handed
+    /// out, so what one thread allocates and another frees meanwhile cannot be in the former alone; and in a program that
+    /// frees as fast as it allocates, half of what comes between the two is in both.
     fn read_tally(&self) -> (u64, Tally) {
         // Else an epoch might close: what died in it would be found in neither place, or in both.
         let registry = self.registry.lock();
-        let (mut allocated, mut died, mut meanwhile) = (0, registry.died, 0);
+        let before = self.handed_out();
+        let mut died = registry.died;
         self.for_each_cache(|cache| {
             let mut drained = cache.drained.lock();
-            let before = bytes_of(cache);
             self.drain(cache, &mut drained);
             died += drained.deaths.bytes;
-            let after = bytes_of(cache);
-            allocated += before;
-            meanwhile += after.saturating_sub(before);
         });
         let freed: u64 = self.freed.iter().map(|freed| freed.bytes.get()).sum();
-        allocated += self.large.bytes.get();
+        let meanwhile = self.handed_out().saturating_sub(before);
         // Where frees are carried out at once, nothing is written down of them.
         let died = died.max(freed);
         let tally = Tally {
-            live: allocated.saturating_sub(died),
+            live: (before + meanwhile / 2).saturating_sub(died),
             dead: died - freed,
         };
         (meanwhile, tally)
     }
-}
 
-/// Bytes handed out of a cache.
-fn bytes_of(cache: &Cache) -> u64 {
-    let classes = SizeClass::all().skip(1);
-    classes
-        .map(|class| cache.allocated(class) * class.bytes() as u64)
-        .sum()
+    /// Bytes handed out since the start.
+    fn handed_out(&self) -> u64 {
+        let mut bytes = self.large.bytes.get();
+        self.for_each_cache(|cache| {
+            let classes = SizeClass::all().skip(1);
+            bytes += classes
+                .map(|class| cache.allocated(class) * class.bytes() as u64)
+                .sum::<u64>();
+        });
+        bytes
+    }
 }

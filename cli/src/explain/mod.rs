@@ -73,6 +73,9 @@ pub fn of(page: &Page, pid: u32) -> Result<(Snapshot, Explanation), Error> {
 /// What `--json` prints.
 #[derive(Clone, Debug, Serialize)]
 pub struct Shown {
+    /// What the heap profile shows in use, as of the last cycle, in bytes; not there if nothing is sampled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub profile: Option<u64>,
     /// The resident set in bytes.
     pub rss: u64,
     /// All causes, in order.
@@ -86,51 +89,79 @@ pub struct Part {
     pub cause: &'static str,
     /// Its bytes.
     pub bytes: u64,
+    /// Their standard error, if they are an estimate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<u64>,
+    /// The same for a program.
+    #[serde(skip)]
+    pub of: Cause,
 }
 
 impl Shown {
     /// Of an explanation.
     pub fn of(explained: &Explanation) -> Self {
         let part = |&(cause, bytes): &(Cause, u64)| Part {
-            cause: cause.name(),
+            cause: explained.name(cause),
             bytes,
+            error: match cause {
+                Cause::Live | Cause::Rounding => explained.sampled.map(|s| s.requested.error),
+                _ => None,
+            },
+            of: cause,
         };
         Self {
+            profile: explained.sampled.map(|sampled| sampled.in_use),
             rss: explained.rss,
             causes: explained.causes.iter().map(part).collect(),
         }
     }
 }
 
+/// How the heap profile's figure is called.
+pub const PROFILE: &str = "heap profile";
 /// Columns of the widest bar.
 const BAR: u64 = 40;
 
 fn text(facts: &Facts, snapshot: &Snapshot, explained: &Explanation) -> String {
+    let shown = Shown::of(explained);
     let mut text = format!(
-        "{} ({}), from what is live to what ps says\n\n",
+        "{} ({}), from what the heap profile says to what ps says\n\n",
         facts.name, facts.pid
     );
-    let rss = explained.rss.max(1);
-    let column = |bytes: u64| (bytes as u128 * u128::from(BAR) / u128::from(rss)) as usize;
-    let mut below = 0;
-    for &(cause, bytes) in explained.causes.iter().filter(|(_, bytes)| *bytes > 0) {
-        let (from, to) = (column(below), column(below + bytes));
-        below += bytes;
+    let rss = shown.rss.max(1);
+    let column =
+        |bytes: u64| (bytes as u128 * u128::from(BAR) / u128::from(rss)).min(BAR.into()) as usize;
+    let mut line = |name: &str, from: u64, bytes: u64, bar: &str, after: String| {
+        let (from, to) = (column(from), column(from + bytes));
         text += &format!(
-            "{:<24} {:>11}  {}{}\n",
-            cause.name(),
+            "{name:<24} {:>11}  {}{}{after}\n",
             amount::bytes(bytes),
             " ".repeat(from),
-            "█".repeat((to - from).max(1))
+            bar.repeat((to - from).max(1))
         );
+    };
+    if let Some(bytes) = shown.profile {
+        line(PROFILE, 0, bytes, "░", "  as of the last cycle".into());
     }
-    text += &format!(
-        "{:<24} {:>11}  {}\n\n",
-        "resident (RSS)",
-        amount::bytes(explained.rss),
-        "█".repeat(BAR as usize)
-    );
-    text + &sentences_on(snapshot, explained).join("\n")
+    let mut below = 0;
+    for part in shown.causes.iter().filter(|part| part.bytes > 0) {
+        let error = part.error.filter(|_| part.of == Cause::Live);
+        let error = error.map(|error| format!("  ± {}", amount::bytes(error)));
+        line(
+            part.cause,
+            below,
+            part.bytes,
+            "█",
+            error.unwrap_or_default(),
+        );
+        below += part.bytes;
+    }
+    line("resident (RSS)", 0, shown.rss, "█", String::new());
+    if shown.profile.is_none() {
+        text += "\nNothing is sampled (GOHEAP_PROFILE_RATE=0): there is no heap profile, and no telling what of \
+                 live objects is rounding.\n";
+    }
+    text + "\n" + &sentences_on(snapshot, explained).join("\n")
 }
 
 /// What moves the two largest causes.

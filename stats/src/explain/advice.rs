@@ -28,6 +28,10 @@ pub fn sentences(
             match cause {
                 Cause::Free => free(explained, &bytes, &size, &amount),
                 Cause::Dead => dead(settings, &bytes, &amount),
+                Cause::Live if explained.sampled.is_none() => format!(
+                    "{bytes} is live, what size classes round up included: nothing is sampled \
+                     (GOHEAP_PROFILE_RATE=0), so the two cannot be told apart."
+                ),
                 _ => format!("{bytes} {}", plain(cause)),
             }
         })
@@ -76,7 +80,11 @@ fn free(
 fn plain(cause: Cause) -> &'static str {
     match cause {
         Cause::Live => {
-            "is live: the program holds it, and only freeing less late moves it; GOGC does not."
+            "is live: the program holds it, and `goheap profile` tells who allocated it; only freeing it moves it, GOGC does not."
+        }
+        Cause::Rounding => {
+            "is what size classes round up: no knob moves it; sizes just under a class do, and `goheap map` \
+             shows the classes in use."
         }
         Cause::Dead | Cause::Free => "waits in spans: a lower GOGC moves it.",
         Cause::Tails => {

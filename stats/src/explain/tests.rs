@@ -47,6 +47,7 @@ fn maps() -> Mappings {
 
 fn held() -> Holdings {
     let mut held = Holdings::from_words(&[0; HELD_WORDS]);
+    held.sampled = None;
     held.live = 500 << 10;
     held.dead = 300 << 10;
     held.released = 80 << 10;
@@ -82,6 +83,39 @@ fn what_was_released_and_is_resident_was_lazily_freed_or_came_with_a_huge_page()
     assert_eq!((kib(Cause::Live), kib(Cause::Free)), (500, 44));
     assert_eq!(kib(Cause::TableData), 10);
     assert_eq!(kib(Cause::Unknown), 0);
+}
+
+#[test]
+fn live_is_as_requested_and_rounding_where_something_is_sampled() {
+    let all = Explanation::of(&held(), &maps(), 0);
+    assert_eq!(all.name(Cause::Live), "live, with rounding");
+    let mut sampled = held();
+    let requested = Requested {
+        bytes: 400 << 10,
+        error: 50 << 10,
+    };
+    sampled.sampled = Some(Sampled {
+        requested,
+        in_use: 77,
+    });
+    let apart = Explanation::of(&sampled, &maps(), 0);
+    assert_eq!(apart.name(Cause::Live), "live as requested");
+    let kib = |explained: &Explanation, cause| explained.bytes(cause) >> 10;
+    assert_eq!(
+        (kib(&apart, Cause::Live), kib(&apart, Cause::Rounding)),
+        (400, 100)
+    );
+    assert_eq!(apart.live(), all.live());
+    assert_eq!(apart.sampled, sampled.sampled);
+    // Where the kernel counts less, both are as much less.
+    let mut maps = maps();
+    maps.heap -= 100 << 10;
+    let less = Explanation::of(&sampled, &maps, 0);
+    assert_eq!(
+        (kib(&less, Cause::Live), kib(&less, Cause::Rounding)),
+        (320, 80)
+    );
+    assert_eq!(less.sampled.map(|s| s.requested.error), Some(40 << 10));
 }
 
 #[test]

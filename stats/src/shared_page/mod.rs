@@ -36,7 +36,7 @@ pub const PROFILE: &str = "-profile";
 /// The file's size in bytes.
 pub const BYTES: usize = 4096;
 /// The layout's version: two programs that differ in it do not understand each other.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 const MAGIC: u64 = u64::from_le_bytes(*b"goheap:)");
 /// An argument of [`Command::Set`] that leaves the setting as it is.
