@@ -29,6 +29,7 @@ pub mod shipped;
 pub mod stats;
 pub mod steer;
 pub mod story;
+mod thinned;
 pub mod top;
 pub mod trace;
 

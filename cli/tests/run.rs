@@ -179,10 +179,20 @@ fn the_report_needs_nothing_from_anywhere() {
         return;
     }
     let page = fs::read_to_string(out.path().join("report.html")).expect("there is a report");
-    for outside in [
+    let map = fs::read_to_string(out.path().join("map.html")).expect("there is a map");
+    assert!(
+        page.contains("<a href=\"map.html\">"),
+        "the map is beside it"
+    );
+    assert!(map.contains("The heap over time, address up: p ("), "{map}");
+    let outside = [
         "http:", "https:", "src=", "href=", "@import", "url(", "fetch(", "<link", "<iframe",
-    ] {
-        assert!(!page.contains(outside), "{outside}");
+    ];
+    let name = "http://www.w3.org/2000/svg";
+    for page in [page.replace("href=\"map.html\"", ""), map.replace(name, "")] {
+        for outside in outside {
+            assert!(!page.contains(outside), "{outside}");
+        }
     }
     for part in [
         "<svg",
@@ -378,7 +388,7 @@ fn a_server_is_asked_for_in_the_program_alone() {
 #[test]
 fn the_report_says_where_the_memory_was_at_its_highest_and_at_the_end() {
     let out = folder();
-    let commands = "alloc 0 40000 1000\nfree 0 40000\nnap 600\n";
+    let commands = "alloc 0 40000 1000\nfree 0 40000\nnap 2500\n";
     let Some(output) = run_program(out.path(), &["--every", "20", "--gogc", "off"], commands)
     else {
         return;

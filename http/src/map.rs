@@ -112,22 +112,6 @@ fn held(run: &Run) -> [u64; KINDS] {
 mod tests {
     use super::*;
 
-    fn run(address: u64, bytes: u64, state: State) -> Run {
-        Run {
-            address,
-            bytes,
-            state,
-            class: 0,
-            slot_bytes: 0,
-            slots: 0,
-            live: 0,
-            dead: 0,
-            waiting: 0,
-            opened: 0,
-            left: None,
-        }
-    }
-
     #[test]
     fn cells_hold_what_the_runs_hold() {
         let mut map = Map::new(1 << 30);
@@ -136,12 +120,12 @@ mod tests {
             slot_bytes: 1 << 19,
             slots: 1,
             live: 1,
-            ..run(64 << 20, 1 << 19, State::InUse)
+            ..Run::idle(64 << 20, 1 << 19, State::InUse)
         };
         map.add(&span);
-        map.add(&run((64 << 20) + (1 << 19), PAGE, State::Retained));
+        map.add(&Run::idle((64 << 20) + (1 << 19), PAGE, State::Retained));
         // Elsewhere, and beginning in the middle of a cell.
-        map.add(&run((1 << 40) + 3 * PAGE, 1 << 20, State::Released));
+        map.add(&Run::idle((1 << 40) + 3 * PAGE, 1 << 20, State::Released));
         assert_eq!(map.regions.len(), 2);
         let whole = [256 << 10, 0, 0, 0, 0, 0];
         assert_eq!(map.regions[0].cells, [whole, whole, [0, 0, 0, PAGE, 0, 0]]);
@@ -157,7 +141,7 @@ mod tests {
             slots: 8,
             live: 3,
             dead: 2,
-            ..run(0, PAGE, State::Unswept)
+            ..Run::idle(0, PAGE, State::Unswept)
         };
         assert_eq!(held(&span), [3000, 2000, 3192, 0, 0, 0]);
     }

@@ -5,7 +5,6 @@ use plotters::prelude::*;
 
 use super::{IDLE, Look, ramp, rgb, shade};
 use crate::amount;
-use crate::observe::Facts;
 use crate::picture::{Area, Drawn, FAINT, INK, bold, plain, svg};
 
 const WIDTH: i32 = 1180;
@@ -86,7 +85,7 @@ pub fn draw(look: &Look) -> Drawn<String> {
 }
 
 fn head(look: &Look, page: &Area<'_>) -> Drawn {
-    title(&look.facts, "The heap of", page)?;
+    title("The heap of", &look.facts.name, look.facts.pid, page)?;
     let cut = &look.cut;
     let spans: u64 = cut.classes.iter().map(|class| class.spans).sum();
     let words = format!(
@@ -103,8 +102,8 @@ fn head(look: &Look, page: &Area<'_>) -> Drawn {
 }
 
 /// A picture's title.
-pub fn title(facts: &Facts, what: &str, page: &Area<'_>) -> Drawn {
-    let words = format!("{what} {} ({})", facts.name, facts.pid);
+pub fn title(what: &str, name: &str, pid: u32, page: &Area<'_>) -> Drawn {
+    let words = format!("{what} {name} ({pid})");
     page.draw_text(&words, &bold(20), (20, 12))?;
     Ok(())
 }
@@ -122,7 +121,7 @@ pub fn legend(page: &Area<'_>, y: i32) -> Drawn {
     page.draw_text("100 %", &text, (x + 8, y))?;
     x += 80;
     for (state, name) in IDLE {
-        let color = rgb(shade(&super::timeline::idle(state)));
+        let color = rgb(shade(&Run::idle(0, PAGE, state)));
         let square = [(x, y), (x + 13, y + 13)];
         page.draw(&Rectangle::new(square, color.filled()))?;
         page.draw(&Rectangle::new(square, FAINT.mix(0.4).stroke_width(1)))?;

@@ -12,6 +12,8 @@ mod page;
 mod text;
 mod timeline;
 
+pub use timeline::Timeline;
+
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -122,10 +124,10 @@ pub fn run(options: &Options) -> Result<(), Error> {
         .is_some_and(|path| picture::is(path, "html"));
     if options.timeline {
         let timeline = timeline::Timeline::of(&program, options.lasts, options.every)?;
-        let svg = timeline.draw(&program.facts);
+        let (name, pid) = (&program.facts.name, program.facts.pid);
         return match out {
-            Some(out) if html => out.write_bytes(page::around(&program.facts, svg)?.as_bytes()),
-            Some(out) => out.write(svg),
+            Some(out) if html => out.write_bytes(timeline.page(name, pid)?.as_bytes()),
+            Some(out) => out.write(timeline.draw(name, pid)),
             None => Ok(()),
         };
     }

@@ -7,7 +7,6 @@ use goheap_stats::map::State;
 use serde::Serialize;
 
 use super::{Look, usable};
-use crate::observe::Facts;
 use crate::picture::Drawn;
 use crate::{Error, amount};
 
@@ -53,11 +52,11 @@ pub fn of(look: &Look) -> Result<String, Error> {
     )
 }
 
-/// A page around a picture that is SVG.
-pub fn around(facts: &Facts, svg: Drawn<String>) -> Result<String, Error> {
+/// A page around a picture of the heap over time that is SVG.
+pub fn around(name: &str, pid: u32, svg: Drawn<String>) -> Result<String, Error> {
     let svg =
         svg.map_err(|error| Error::system("draw the picture")(std::io::Error::other(error)))?;
-    let context = context! { program => facts.name.clone(), pid => facts.pid, svg => Value::from_safe_string(svg) };
+    let context = context! { program => name, pid, svg => Value::from_safe_string(svg) };
     render("picture.html", PICTURE, context)
 }
 

@@ -6,12 +6,13 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use goheap_stats::map::{Run, State};
+use goheap_stats::map::Run;
 use plotters::prelude::*;
 
-use super::{drawing, rgb, shade};
-use crate::observe::{Facts, Program};
+use super::{drawing, page, rgb, shade};
+use crate::observe::Program;
 use crate::picture::{Area, Drawn, FAINT, INK, plain, svg};
+use crate::thinned::Thinned;
 use crate::{Error, amount};
 
 const WIDTH: i32 = 1180;
@@ -22,6 +23,8 @@ const HEIGHT: i32 = 560;
 /// Stretches that a heap is looked at in, at the most.
 const MOST: u64 = 1 << 10;
 const PAGE: u64 = 8192;
+/// Looks that are kept, at the most.
+const LOOKS: usize = 600;
 
 /// The sum of a stretch's colours, each for its bytes, and the bytes.
 type Cell = ([f64; 3], f64);
@@ -34,7 +37,7 @@ struct Column {
 
 /// All looks.
 pub struct Timeline {
-    columns: Vec<Column>,
+    columns: Thinned<Column>,
     /// The lowest address.
     from: u64,
     /// Bytes of a stretch.
@@ -42,38 +45,27 @@ pub struct Timeline {
     lasts: f64,
 }
 
-/// An idle page in that state.
-pub fn idle(state: State) -> Run {
-    Run {
-        address: 0,
-        bytes: PAGE,
-        state,
-        class: 0,
-        slot_bytes: 0,
-        slots: 0,
-        live: 0,
-        dead: 0,
-        waiting: 0,
-        opened: 0,
-        left: None,
+impl Default for Timeline {
+    fn default() -> Self {
+        Self {
+            columns: Thinned::new(LOOKS),
+            from: 0,
+            each: PAGE,
+            lasts: 0.0,
+        }
     }
 }
 
 impl Timeline {
     /// Looks at the program for so long, at most so often; a program that ends has been looked at until then.
     pub fn of(program: &Program, lasts: Duration, every: Duration) -> Result<Self, Error> {
-        let mut timeline = Self {
-            columns: Vec::new(),
-            from: 0,
-            each: PAGE,
-            lasts: 0.0,
-        };
+        let mut timeline = Self::default();
         let begun = Instant::now();
         loop {
             let looked = begun.elapsed();
             match program.page.map() {
                 Ok((_, _, runs)) => timeline.add(looked.as_secs_f64(), &runs),
-                Err(error) if timeline.columns.is_empty() => return Err(error),
+                Err(error) if timeline.is_empty() => return Err(error),
                 Err(_) => break,
             }
             timeline.lasts = begun.elapsed().as_secs_f64();
@@ -85,9 +77,16 @@ impl Timeline {
         Ok(timeline)
     }
 
-    fn add(&mut self, seconds: f64, runs: &[Run]) {
+    /// Whether nothing was seen.
+    pub fn is_empty(&self) -> bool {
+        self.columns.kept.is_empty()
+    }
+
+    /// Adds a look, so many seconds after the first one's time.
+    pub fn add(&mut self, seconds: f64, runs: &[Run]) {
         let Some(first) = runs.first() else { return };
-        if self.columns.is_empty() {
+        self.lasts = self.lasts.max(seconds);
+        if self.is_empty() {
             self.from = first.address;
         }
         let mut cells: Vec<Cell> = Vec::new();
@@ -120,20 +119,21 @@ impl Timeline {
 
     fn double(&mut self) {
         self.each *= 2;
-        for column in &mut self.columns {
+        for column in &mut self.columns.kept {
             halve(&mut column.cells);
         }
     }
 
     /// Draws it.
-    pub fn draw(&self, facts: &Facts) -> Drawn<String> {
-        let rows = self.columns.iter().map(|column| column.cells.len()).max();
+    pub fn draw(&self, name: &str, pid: u32) -> Drawn<String> {
+        let columns = &self.columns.kept;
+        let rows = columns.iter().map(|column| column.cells.len()).max();
         let rows = rows.unwrap_or(0).max(1) as i32;
         svg((WIDTH as u32, (HEAD + HEIGHT + 44) as u32), |page| {
-            drawing::title(facts, "The heap over time, address up:", page)?;
+            drawing::title("The heap over time, address up:", name, pid, page)?;
             let words = format!(
                 "{} looks; {} of address space from {:#x} on; a colour is the mean of {}",
-                self.columns.len(),
+                self.columns.count,
                 amount::bytes(rows as u64 * self.each),
                 self.from,
                 amount::bytes(self.each)
@@ -146,13 +146,18 @@ impl Timeline {
             let y = |row: i32| {
                 HEAD + HEIGHT - (i64::from(HEIGHT) * i64::from(row) / i64::from(rows)) as i32
             };
-            let ends = self.columns.iter().skip(1).map(|column| column.seconds);
-            for (column, end) in self.columns.iter().zip(ends.chain([lasts])) {
+            let ends = columns.iter().skip(1).map(|column| column.seconds);
+            for (column, end) in columns.iter().zip(ends.chain([lasts])) {
                 let (left, right) = (x(column.seconds), x(end).max(x(column.seconds) + 1));
                 self.column(column, (left, right), &y, page)?;
             }
             self.axes(rows, &y, page)
         })
+    }
+
+    /// A page around the drawing.
+    pub fn page(&self, name: &str, pid: u32) -> Result<String, Error> {
+        page::around(name, pid, self.draw(name, pid))
     }
 
     fn column(
@@ -215,42 +220,33 @@ fn halve(cells: &mut Vec<Cell>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn run(address: u64, bytes: u64, state: State) -> Run {
-        Run {
-            address,
-            bytes,
-            ..idle(state)
-        }
-    }
+    use goheap_stats::map::State;
 
     #[test]
     fn a_heap_that_outgrows_its_stretches_is_seen_in_larger_ones() {
-        let mut timeline = Timeline {
-            columns: Vec::new(),
-            from: 0,
-            each: PAGE,
-            lasts: 1.0,
-        };
+        let mut timeline = Timeline::default();
         let base = 0xc0_0000_0000;
-        timeline.add(0.0, &[run(base, 3 * PAGE, State::Retained)]);
+        timeline.add(0.0, &[Run::idle(base, 3 * PAGE, State::Retained)]);
         assert_eq!((timeline.from, timeline.each), (base, PAGE));
         let large = MOST * 3 * PAGE;
         let runs = [
-            run(base, large / 2, State::Released),
-            run(base + large / 2, large / 2, State::Retained),
+            Run::idle(base, large / 2, State::Released),
+            Run::idle(base + large / 2, large / 2, State::Retained),
         ];
         timeline.add(1.0, &runs);
         assert_eq!(timeline.each, 4 * PAGE);
         let bytes = |column: &Column| column.cells.iter().map(|cell| cell.1).sum::<f64>();
-        let sums: Vec<f64> = timeline.columns.iter().map(bytes).collect();
+        let sums: Vec<f64> = timeline.columns.kept.iter().map(bytes).collect();
         assert_eq!(sums, [3.0 * PAGE as f64, large as f64]);
         let color = |cell: &Cell| cell.0.map(|sum| sum / cell.1);
-        let cells = &timeline.columns[1].cells;
-        assert_eq!(color(&cells[0]), shade(&idle(State::Released)));
+        let cells = &timeline.columns.kept[1].cells;
+        assert_eq!(
+            color(&cells[0]),
+            shade(&Run::idle(0, PAGE, State::Released))
+        );
         assert_eq!(
             color(&cells[cells.len() - 1]),
-            shade(&idle(State::Retained))
+            shade(&Run::idle(0, PAGE, State::Retained))
         );
     }
 }

@@ -1,18 +1,12 @@
 //! Where a program's memory was while it ran: at its highest, and at the last look.
 //!
-//! Explaining has the program look through its heap, and the kernel through its mappings, so it is done as often as a
-//! twentieth of the time allows, and not at each look.
-
-use std::time::{Duration, Instant};
+//! Explaining has the program look through its heap, and the kernel through its mappings, so it is not done at each look.
 
 use goheap_stats::explain::Cause;
 use serde::Serialize;
 
 use crate::explain::{self, Shown};
 use crate::observe::Page;
-
-/// For each time that explaining takes, so many times as long it is not done.
-const REST: u32 = 20;
 
 /// What was found.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -21,8 +15,6 @@ pub struct Explained {
     pub at_most: Option<Told>,
     /// The last time.
     pub last: Option<Told>,
-    #[serde(skip)]
-    next: Option<Instant>,
 }
 
 /// The causes at one moment.
@@ -37,17 +29,12 @@ pub struct Told {
 }
 
 impl Explained {
-    /// Has the program explained, if it is time; it was looked at `seconds` after its start.
+    /// Has the program explained, which was looked at `seconds` after its start.
     pub fn look(&mut self, page: &Page, pid: u32, seconds: f64) {
-        let begun = Instant::now();
-        if self.next.is_some_and(|next| begun < next) {
-            return;
-        }
         // It has ended meanwhile, or is stopped.
         let Ok((snapshot, explained)) = explain::of(page, pid) else {
             return;
         };
-        self.next = Some(Instant::now() + begun.elapsed().max(Duration::from_millis(1)) * REST);
         let told = Told {
             seconds,
             sentences: explain::sentences_on(&snapshot, &explained),
@@ -94,6 +81,7 @@ struct Bar {
     name: &'static str,
     class: &'static str,
     bytes: u64,
+    error: Option<u64>,
     from: f64,
     width: f64,
 }
@@ -102,24 +90,33 @@ impl Told {
     fn bars(&self, whole: u64) -> Vec<Bar> {
         let percent = |bytes: u64| bytes as f64 / whole as f64 * 100.0;
         let mut below = 0;
+        let profile = self.shown.profile.map(|bytes| Bar {
+            name: explain::PROFILE,
+            class: "profile",
+            bytes,
+            error: None,
+            from: 0.0,
+            width: percent(bytes).min(100.0),
+        });
         let causes = self.shown.causes.iter().filter(|part| part.bytes > 0);
-        let mut bars: Vec<Bar> = causes
-            .map(|part| {
-                let from = below;
-                below += part.bytes;
-                Bar {
-                    name: part.cause,
-                    class: class(part.cause),
-                    bytes: part.bytes,
-                    from: percent(from),
-                    width: percent(part.bytes),
-                }
-            })
-            .collect();
+        let causes = causes.map(|part| {
+            let from = below;
+            below += part.bytes;
+            Bar {
+                name: part.cause,
+                class: class(part.of),
+                bytes: part.bytes,
+                error: part.error.filter(|_| part.of == Cause::Live),
+                from: percent(from),
+                width: percent(part.bytes),
+            }
+        });
+        let mut bars: Vec<Bar> = profile.into_iter().chain(causes).collect();
         bars.push(Bar {
             name: "resident (RSS)",
             class: "rss",
             bytes: self.shown.rss,
+            error: None,
             from: 0.0,
             width: percent(self.shown.rss),
         });
@@ -128,12 +125,12 @@ impl Told {
 }
 
 /// The colour of a cause, of those that the states of memory have.
-fn class(cause: &str) -> &'static str {
-    match Cause::ALL.into_iter().find(|of| of.name() == cause) {
-        Some(Cause::Live) => "live",
-        Some(Cause::Dead) => "since",
-        Some(Cause::Free | Cause::Tails | Cause::Caches) => "slots",
-        Some(Cause::Retained | Cause::LazilyFreed | Cause::HugePages) => "retained",
+fn class(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Live | Cause::Rounding => "live",
+        Cause::Dead => "since",
+        Cause::Free | Cause::Tails | Cause::Caches => "slots",
+        Cause::Retained | Cause::LazilyFreed | Cause::HugePages => "retained",
         _ => "other",
     }
 }

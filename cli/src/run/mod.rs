@@ -6,11 +6,13 @@
 //! | `watch.rs` | start it, look at it, pass signals on |
 //! | `timeline.rs` | what was seen |
 //! | `explained.rs` | why memory was resident, at its highest and at the end |
+//! | `seldom.rs` | what takes a while is done as often as a small share of the time allows |
 //! | `summary.rs`, `report.rs` | what is left of it: JSON, and a page to read |
 
 mod chart;
 mod explained;
 mod report;
+mod seldom;
 mod summary;
 mod timeline;
 mod watch;
@@ -21,7 +23,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::{Error, passed_on, preload, program, steer};
+use crate::{Error, map, passed_on, preload, program, steer};
 use summary::Summary;
 use timeline::Timeline;
 
@@ -50,7 +52,7 @@ pub struct Options {
     /// GOHEAP_HTTP for the program: 127.0.0.1:6060, 6060, off. Takes a libgoheap.so built with the feature http.
     #[arg(long, value_name = "ADDRESS", value_parser = checked("GOHEAP_HTTP"))]
     http: Option<String>,
-    /// Where to write timeline.csv, summary.json and report.html [default: goheap-run.PID].
+    /// Where to write timeline.csv, summary.json, report.html and map.html [default: goheap-run.PID].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Milliseconds between two looks at the program.
@@ -68,6 +70,9 @@ pub struct Options {
     )]
     command: Vec<OsString>,
 }
+
+/// The file of the heap's map over time.
+const MAP: &str = "map.html";
 
 /// A value that the heap would take for that variable.
 fn checked(name: &'static str) -> impl Fn(&str) -> Result<String, String> + Clone {
@@ -113,7 +118,7 @@ fn run_to_end(options: &Options) -> Result<ExitCode, Error> {
     let summary = Summary::of(&options.command, knobs, &watched);
     let written = watched
         .written
-        .and_then(|()| leave(&summary, &watched.timeline, &folder));
+        .and_then(|()| leave(&summary, &watched.timeline, &watched.map, &folder));
     if let Err(error) = written {
         eprintln!("{error}");
         // A program that failed is to be seen to have.
@@ -128,9 +133,18 @@ fn run_to_end(options: &Options) -> Result<ExitCode, Error> {
 }
 
 /// Writes what is left of a run beside its timeline.
-fn leave(summary: &Summary, timeline: &Timeline, folder: &Path) -> Result<(), Error> {
+fn leave(
+    summary: &Summary,
+    timeline: &Timeline,
+    map: &map::Timeline,
+    folder: &Path,
+) -> Result<(), Error> {
     write(&folder.join("summary.json"), &summary.json()?)?;
-    let page = report::page(summary, timeline)?;
+    if !map.is_empty() {
+        let page = map.page(summary.name(), summary.pid)?;
+        write(&folder.join(MAP), &page)?;
+    }
+    let page = report::page(summary, timeline, (!map.is_empty()).then_some(MAP))?;
     write(&folder.join("report.html"), &page)
 }
 

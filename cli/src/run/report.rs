@@ -1,4 +1,4 @@
-//! A run as a page to read: one file, which asks for nothing from anywhere.
+//! A run as a page to read: one file, which asks for nothing from anywhere. It has a link to the map beside it.
 
 use minijinja::value::Serde;
 use minijinja::{Environment, Value, context};
@@ -10,11 +10,11 @@ use crate::{Error, amount};
 
 const TEMPLATE: &str = include_str!("report.html");
 
-/// The page.
-pub fn page(summary: &Summary, timeline: &Timeline) -> Result<String, Error> {
+/// The page; `map` is the file with the map over time, if there is one.
+pub fn page(summary: &Summary, timeline: &Timeline, map: Option<&str>) -> Result<String, Error> {
     let mut environment = Environment::new();
     environment.add_filter("bytes", amount::bytes);
-    render(&mut environment, summary, timeline)
+    render(&mut environment, summary, timeline, map)
         .map_err(|error| Error::system("make the report")(std::io::Error::other(error)))
 }
 
@@ -22,15 +22,17 @@ fn render(
     environment: &mut Environment<'_>,
     summary: &Summary,
     timeline: &Timeline,
+    map: Option<&str>,
 ) -> Result<String, minijinja::Error> {
     // The name's ending has values escaped.
     environment.add_template("report.html", TEMPLATE)?;
     environment.get_template("report.html")?.render(context! {
         summary => Value::from(Serde(summary)),
         facts => Value::from(Serde(facts(summary))),
-        chart => Value::from(Serde(chart::of(&timeline.rows))),
+        chart => Value::from(Serde(chart::of(&timeline.rows.kept))),
+        map,
         falls => Value::from(Serde(summary.explained.falls())),
-        rows => Value::from(Serde(timeline.rows.iter().map(hover).collect::<Vec<_>>())),
+        rows => Value::from(Serde(timeline.rows.kept.iter().map(hover).collect::<Vec<_>>())),
     })
 }
 

@@ -93,6 +93,12 @@ pub fn knobs_in_force(command: &Command) -> Vec<InForce> {
 }
 
 impl Summary {
+    /// The program's name without its folder.
+    pub fn name(&self) -> &str {
+        let path = self.program.first().map_or("", String::as_str);
+        path.rsplit('/').next().unwrap_or(path)
+    }
+
     /// Of a program that has run.
     pub fn of(command: &[OsString], knobs: Vec<InForce>, watched: &Watched) -> Self {
         let last = watched.timeline.last();
@@ -110,7 +116,7 @@ impl Summary {
             seconds: watched.took.as_secs_f64(),
             exit_code: watched.status.code(),
             exit_signal: watched.status.signal(),
-            looks: watched.timeline.count,
+            looks: watched.timeline.rows.count,
             peaks: watched.timeline.peaks,
             knobs,
             last: last.map(|(row, _)| *row),

@@ -7,6 +7,7 @@ use goheap_stats::Snapshot;
 use serde::Serialize;
 
 use crate::Error;
+use crate::thinned::Thinned;
 use goheap_stats::States;
 
 /// One look, as `timeline.csv` has it. Sizes in bytes.
@@ -92,13 +93,9 @@ const KEPT: usize = 4000;
 pub struct Timeline {
     file: csv::Writer<File>,
     /// What the report shows, in order.
-    pub rows: Vec<Row>,
-    /// One row in so many is kept.
-    every: usize,
+    pub rows: Thinned<Row>,
     /// The newest row and what it is of.
     last: Option<(Row, Snapshot)>,
-    /// Rows there were.
-    pub count: usize,
     /// The largest of each figure.
     pub peaks: Peaks,
     begun_ns: u64,
@@ -123,10 +120,8 @@ impl Timeline {
             File::create(file).map_err(Error::system(format!("write {}", file.display())))?;
         Ok(Self {
             file: csv::Writer::from_writer(file),
-            rows: Vec::new(),
-            every: 1,
+            rows: Thinned::new(KEPT),
             last: None,
-            count: 0,
             peaks: Peaks::default(),
             begun_ns,
             program: 1,
@@ -155,18 +150,7 @@ impl Timeline {
         peaks.heap_sys = peaks.heap_sys.max(row.heap_sys);
         peaks.in_use = peaks.in_use.max(row.live + row.since + row.slots);
         peaks.idle_retained = peaks.idle_retained.max(row.retained);
-        if self.count.is_multiple_of(self.every) {
-            self.rows.push(row);
-        }
-        self.count += 1;
-        if self.rows.len() > KEPT {
-            let mut index = 0;
-            self.rows.retain(|_| {
-                index += 1;
-                index % 2 == 1
-            });
-            self.every *= 2;
-        }
+        self.rows.push(row);
         self.last = Some((row, snapshot));
         Ok(())
     }
@@ -181,10 +165,11 @@ impl Timeline {
         if let Some((last, _)) = &self.last
             && self
                 .rows
+                .kept
                 .last()
                 .is_none_or(|row| row.seconds < last.seconds)
         {
-            self.rows.push(*last);
+            self.rows.kept.push(*last);
         }
     }
 }

@@ -14,10 +14,11 @@ use goheap_stats::shared_page::{Command as Ask, Life};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::explained::Explained;
+use super::seldom::Seldom;
 use super::timeline::{Row, Timeline};
 use crate::observe::{self, Page};
 use crate::passed_on::Started;
-use crate::{Error, amount};
+use crate::{Error, amount, map};
 
 /// How a program ran.
 pub struct Watched {
@@ -33,6 +34,8 @@ pub struct Watched {
     pub timeline: Timeline,
     /// Why its memory was resident.
     pub explained: Explained,
+    /// Its heap over time.
+    pub map: map::Timeline,
     /// Whether all of that could be written down.
     pub written: Result<(), Error>,
 }
@@ -83,16 +86,23 @@ pub fn to_the_end(
     let mut pause = FIRST.min(every);
     // A disk that is full does not end the program; it is told once that has ended.
     let mut looked = Ok(());
-    let mut explained = Explained::default();
+    let (mut explained, mut map) = (Explained::default(), map::Timeline::default());
+    let (mut explains, mut maps) = (Seldom::default(), Seldom::default());
     let status = loop {
         if let Some(status) = started.ended_within(pause)? {
             break status;
         }
         if let (Some(page), Ok(())) = (&page, &looked) {
-            let before = timeline.count;
+            let before = timeline.rows.count;
             looked = look(page, &mut timeline);
-            if let Some((row, _)) = timeline.last().filter(|_| timeline.count > before) {
-                explained.look(page, started.pid(), row.seconds);
+            if let Some((row, _)) = timeline.last().filter(|_| timeline.rows.count > before) {
+                explains.run(|| explained.look(page, started.pid(), row.seconds));
+                maps.run(|| {
+                    // It has ended meanwhile, or is stopped.
+                    if let Ok((_, _, runs)) = page.map() {
+                        map.add(row.seconds, &runs);
+                    }
+                });
             }
         }
         if let (Some(line), Some((row, _))) = (&line, timeline.last()) {
@@ -118,6 +128,7 @@ pub fn to_the_end(
         took,
         timeline,
         explained,
+        map,
         written: looked,
     })
 }

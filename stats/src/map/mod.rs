@@ -118,6 +118,23 @@ pub struct Run {
 }
 
 impl Run {
+    /// Pages that are no span.
+    pub const fn idle(address: u64, bytes: u64, state: State) -> Self {
+        Self {
+            address,
+            bytes,
+            state,
+            class: 0,
+            slot_bytes: 0,
+            slots: 0,
+            live: 0,
+            dead: 0,
+            waiting: 0,
+            opened: 0,
+            left: None,
+        }
+    }
+
     /// Bytes of objects that nobody has freed.
     pub const fn live_bytes(&self) -> u64 {
         self.live as u64 * self.slot_bytes

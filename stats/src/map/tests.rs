@@ -9,22 +9,6 @@ use super::*;
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 
-fn idle(address: u64, bytes: u64, state: State) -> Run {
-    Run {
-        address,
-        bytes,
-        state,
-        class: 0,
-        slot_bytes: 0,
-        slots: 0,
-        live: 0,
-        dead: 0,
-        waiting: 0,
-        opened: 0,
-        left: None,
-    }
-}
-
 /// A span of eight objects of 1024 bytes.
 fn span(address: u64, live: u16, dead: u16) -> Run {
     Run {
@@ -34,7 +18,7 @@ fn span(address: u64, live: u16, dead: u16) -> Run {
         live,
         dead,
         left: Some(0),
-        ..idle(address, 8 * KIB, State::InUse)
+        ..Run::idle(address, 8 * KIB, State::InUse)
     }
 }
 
@@ -55,10 +39,10 @@ fn moment() -> Moment {
 #[test]
 fn a_small_object_in_ten_free_megabytes_leaves_none_for_ten() {
     let hole = [
-        idle(0, 5 * MIB, State::Retained),
+        Run::idle(0, 5 * MIB, State::Retained),
         span(5 * MIB, 1, 0),
-        idle(5 * MIB + 8 * KIB, 3 * MIB, State::Released),
-        idle(8 * MIB + 8 * KIB, 2 * MIB, State::Untouched),
+        Run::idle(5 * MIB + 8 * KIB, 3 * MIB, State::Released),
+        Run::idle(8 * MIB + 8 * KIB, 2 * MIB, State::Untouched),
     ];
     let cut = Fragmentation::of(&moment(), &hole);
     assert_eq!((cut.free, cut.largest_free_run), (10 * MIB, 5 * MIB));
@@ -68,7 +52,7 @@ fn a_small_object_in_ten_free_megabytes_leaves_none_for_ten() {
     assert_eq!((cut.sparse_spans, cut.lone_spans), (1, 1));
     assert_eq!((cut.sparse_bytes, cut.sparse_live), (8 * KIB, KIB));
 
-    let whole = [idle(0, 10 * MIB, State::Retained)];
+    let whole = [Run::idle(0, 10 * MIB, State::Retained)];
     let whole = Fragmentation::of(&moment(), &whole);
     assert_eq!(whole.usable_for(10 * MIB), 10 * MIB);
 }
@@ -76,10 +60,10 @@ fn a_small_object_in_ten_free_megabytes_leaves_none_for_ten() {
 #[test]
 fn pages_that_a_thread_has_set_aside_and_gaps_end_a_free_run() {
     let runs = [
-        idle(0, MIB, State::Retained),
-        idle(MIB, 64 * KIB, State::SetAside),
-        idle(MIB + 64 * KIB, MIB, State::Released),
-        idle(8 * MIB, MIB, State::Released),
+        Run::idle(0, MIB, State::Retained),
+        Run::idle(MIB, 64 * KIB, State::SetAside),
+        Run::idle(MIB + 64 * KIB, MIB, State::Released),
+        Run::idle(8 * MIB, MIB, State::Released),
     ];
     let cut = Fragmentation::of(&moment(), &runs);
     assert_eq!(cut.free_runs, [(MIB, 3)].into());
@@ -231,7 +215,7 @@ proptest! {
         for (pages, free) in lengths {
             let bytes = pages * 8192;
             let state = if free { State::Released } else { State::SetAside };
-            runs.push(idle(at, bytes, state));
+            runs.push(Run::idle(at, bytes, state));
             at += bytes;
         }
         let cut = Fragmentation::of(&moment(), &runs);
