@@ -145,6 +145,10 @@ extern "C" fn answer(_: *mut c_void) -> *mut c_void {
         page.publish(&snapshot, last);
         page.answer(request, done);
         os::wake_shared(page.answered());
+        if last {
+            // Whoever asks while the process ends is to find this snapshot, and no later one.
+            break;
+        }
     }
     null_mut()
 }

@@ -415,7 +415,7 @@ fn the_report_says_where_the_memory_was_at_its_highest_and_at_the_end() {
     for words in [
         "Where the memory was",
         "At its highest",
-        "At the last look",
+        "the last look",
         "is dead and waits",
     ] {
         assert!(page.contains(words), "{words}");

@@ -21,10 +21,12 @@ const RIGHT: i32 = WIDTH - 24;
 const HEAD: i32 = 96;
 const HEIGHT: i32 = 560;
 /// Stretches that a heap is looked at in, at the most.
-const MOST: u64 = 1 << 10;
+const MOST: u64 = 1 << 8;
+/// Colours that differ by less than this, of 255, are one: the eye does not tell them apart, and the picture is smaller.
+const STEP: f64 = 5.0;
 const PAGE: u64 = 8192;
 /// Looks that are kept, at the most.
-const LOOKS: usize = 600;
+const LOOKS: usize = 300;
 
 /// The sum of a stretch's colours, each for its bytes, and the bytes.
 type Cell = ([f64; 3], f64);
@@ -167,7 +169,10 @@ impl Timeline {
         y: &dyn Fn(i32) -> i32,
         page: &Area<'_>,
     ) -> Drawn {
-        let color = |(sum, weight): &Cell| (*weight > 0.0).then(|| rgb(sum.map(|s| s / weight)));
+        let color = |(sum, weight): &Cell| {
+            let mean = |sum: f64| (sum / weight / STEP).round() * STEP;
+            (*weight > 0.0).then(|| rgb(sum.map(mean)))
+        };
         let mut row = 0;
         for same in column.cells.chunk_by(|a, b| color(a) == color(b)) {
             let above = row + same.len() as i32;

@@ -60,6 +60,13 @@ impl Explained {
             bars: told.bars(whole),
             sentences: told.sentences.clone(),
         };
+        let when = |told: &Option<Told>| told.as_ref().map(|told| told.seconds);
+        if when(&self.at_most) == when(&self.last) {
+            let last = self.last.iter();
+            return last
+                .map(|told| of("At its highest, and at the last look", told))
+                .collect();
+        }
         let at_most = self.at_most.iter().map(|told| of("At its highest", told));
         let last = self.last.iter().map(|told| of("At the last look", told));
         at_most.chain(last).collect()

@@ -92,8 +92,8 @@ fn plain(cause: Cause) -> &'static str {
         }
         Cause::Caches => "waits in threads' caches: fewer threads that allocate move it.",
         Cause::Retained => {
-            "is idle and kept for the next growth: GOMEMLIMIT below its sum, or `goheap free`, gives it back; \
-             the scavenger does by and by."
+            "is idle and kept for the next growth: the scavenger gives what is too much back by and by, `goheap free` \
+             all of it at once, and under a GOMEMLIMIT less is kept."
         }
         Cause::LazilyFreed => {
             "was given back by MADV_FREE, and the kernel has not taken it yet: GODEBUG=madvdontneed=1 makes \
