@@ -16,6 +16,7 @@ use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize};
 use goheap_allocator::lock::{Lock, Rank};
 use goheap_allocator::os::{self, Line};
+use goheap_allocator::sample::Stack;
 
 /// Objects that may be guarded at a time.
 const PLACES: usize = 256;
@@ -133,10 +134,11 @@ fn stack() -> [usize; DEPTH] {
         not(feature = "profile"),
         expect(unused_mut, reason = "nothing walks stacks without it")
     )]
-    let mut stack = [0; DEPTH];
+    let mut stack = Stack::new();
     #[cfg(feature = "profile")]
     crate::profile::capture(&mut stack);
-    stack
+    let mut found = stack.addresses().iter();
+    core::array::from_fn(|_| found.next().copied().unwrap_or(0))
 }
 
 /// Guards the object of `asked` bytes that was to have the slot `shadow`. `None`: its slot is larger than

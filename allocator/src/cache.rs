@@ -16,7 +16,7 @@ use crate::lock::{Lock, Rank};
 use crate::os::thread_words;
 use crate::page_heap::PageCache;
 use crate::prefetch;
-use crate::sample::{Distance, Random, Rate};
+use crate::sample::{Distance, Random, Rate, Stack};
 use crate::size_class::{CLASSES, SizeClass};
 use crate::span::{Span, Tag};
 use crate::tiny::Tiny;
@@ -101,6 +101,8 @@ pub struct Cache {
     pub(crate) epoch: Cell<u32>,
     pub(crate) drained: Lock<Drained>,
     log: [AtomicUsize; LOG_CAPACITY],
+    /// The stack that was sampled last, null before the first. The owner's.
+    pub(crate) last_stack: AtomicPtr<Stack>,
     /// The next spare cache. Under the registry's lock.
     pub(crate) next_spare: AtomicPtr<Cache>,
     /// The cache made before this one.
@@ -143,6 +145,7 @@ impl Cache {
                 },
             ),
             log: [const { AtomicUsize::new(0) }; LOG_CAPACITY],
+            last_stack: AtomicPtr::new(null_mut()),
             next_spare: AtomicPtr::new(null_mut()),
             next: AtomicPtr::new(next),
         }

@@ -1,7 +1,7 @@
 //! What is sampled stands for what is not: estimates from samples against exact counts.
 
 use goheap_allocator::heap::{Moment, Others};
-use goheap_allocator::sample::Counts;
+use goheap_allocator::sample::{Counts, Stack};
 use goheap_allocator::{Cache, Heap, Linux, SizeClass};
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ fn alloc(heap: &Heap<Linux>, cache: &Cache, bytes: usize, site: usize) -> usize 
     if bytes > 32 << 10 {
         let large = heap.alloc_large(bytes, 1).expect("memory");
         if large.sampled {
-            heap.sample(large.at.addr(), bytes, &[site]);
+            heap.sample(large.at.addr(), bytes, &mut Stack::of(&[site]));
         }
         return large.at.addr();
     }
@@ -40,7 +40,7 @@ fn alloc(heap: &Heap<Linux>, cache: &Cache, bytes: usize, site: usize) -> usize 
     };
     let at = slot.at.as_ptr().addr();
     if slot.sampled {
-        heap.sample(at, bytes, &[site]);
+        heap.sample(at, bytes, &mut Stack::of(&[site]));
     }
     at
 }

@@ -16,7 +16,7 @@
 //!
 //! | file | idea |
 //! | --- | --- |
-//! | `walk.rs` | the stack of who allocates, without allocating |
+//! | `walk/` | the stack of who allocates, without allocating |
 //! | `peak.rs` | the profile of the moment at which the process was at its largest |
 //! | `in_use.rs` | what samples tell of objects in use, for explanations |
 //! | `dump.rs` | profiles written to files: on a signal, at exit, for `goheap profile` |
@@ -30,8 +30,8 @@ mod peak;
 mod symbolize;
 mod walk;
 
-use crate::read_mem_stats;
 use crate::runtime::{HEAP, RUNTIME};
+use crate::{read_mem_stats, tls};
 use goheap_allocator::heap::{Moment, SiteView};
 use goheap_allocator::os;
 use goheap_allocator::sample::MAX_DEPTH;
@@ -89,9 +89,10 @@ pub(crate) fn sample(at: *mut u8, bytes: usize) {
     if !is_on() {
         return;
     }
-    let mut stack = [0; MAX_DEPTH];
-    let depth = walk::capture(&mut stack);
-    HEAP.sample(at.addr(), bytes, &stack[..depth]);
+    HEAP.with_last_stack(tls::cache(), |stack| {
+        walk::capture(stack);
+        HEAP.sample(at.addr(), bytes, stack);
+    });
 }
 
 /// The heap profile of a moment: estimates, by call site, from samples of one in `GOHEAP_PROFILE_RATE`

@@ -5,8 +5,9 @@ use super::Heap;
 use crate::PAGE;
 use crate::cache::Cache;
 use crate::central::Lists;
+use crate::meta::Kind;
 use crate::os::Os;
-use crate::sample::{Counts, Rate, Record, Table};
+use crate::sample::{Counts, Rate, Record, Stack, Table};
 use crate::size_class::SizeClass;
 use crate::span::{SHARED, Span};
 use core::ptr::{NonNull, null_mut};
@@ -47,6 +48,15 @@ pub struct SiteView<'a> {
     pub held: f64,
 }
 
+/// In the place of a thread's last stack while it is made.
+const IN_USE: *mut Stack = core::ptr::dangling_mut();
+
+#[cold]
+#[inline(never)]
+fn with_a_stack(f: impl FnOnce(&mut Stack)) {
+    f(&mut Stack::new());
+}
+
 impl<O: Os> Heap<O> {
     /// Sets how many bytes are allocated from one sample to the next, on average, for caches to come and large
     /// objects; 0: none is sampled, 1: all are. `seed` is where random numbers begin.
@@ -77,7 +87,10 @@ impl<O: Os> Heap<O> {
                 sampled: false,
                 guarded: false,
             }),
-            None => self.take_sampled(cache, class),
+            None if cache.held[class.index()].rest.load(Relaxed) != 0 => {
+                self.take_sampled(cache, class)
+            }
+            None => None,
         }
     }
 
@@ -87,9 +100,6 @@ impl<O: Os> Heap<O> {
         let c = class.index();
         let held = &cache.held[c];
         let rest = held.rest.load(Relaxed);
-        if rest == 0 {
-            return None;
-        }
         let slot = rest.trailing_zeros() as usize;
         let at = cache.base[c].load(Relaxed) + slot * class.bytes();
         let guarded = held.guards.get();
@@ -122,10 +132,40 @@ impl<O: Os> Heap<O> {
         sampled
     }
 
+    /// Runs `f` with the last stack that was sampled in the thread whose `cache` this is, for it to be known again or made anew.
+    /// Without a cache, or where the thread is at that already, with a stack for this once.
+    pub fn with_last_stack(&self, cache: Option<&Cache>, f: impl FnOnce(&mut Stack)) {
+        let Some(cache) = cache else {
+            return with_a_stack(f);
+        };
+        let last = cache.last_stack.swap(IN_USE, Relaxed);
+        let stack = if last.is_null() {
+            self.make_stack()
+        } else {
+            last
+        };
+        if stack == IN_USE || stack.is_null() {
+            cache.last_stack.store(last, Relaxed);
+            return with_a_stack(f);
+        }
+        // SAFETY: metadata is never unmapped, and nobody else finds it before it is put back.
+        f(unsafe { &mut *stack });
+        cache.last_stack.store(stack, Relaxed);
+    }
+
+    #[cold]
+    fn make_stack(&self) -> *mut Stack {
+        let bytes = self.meta.take(&self.os, Kind::Profile, size_of::<Stack>());
+        let Ok(stack) = bytes else { return null_mut() };
+        let stack = stack.as_ptr().cast::<Stack>();
+        // SAFETY: fresh metadata, aligned and long enough.
+        unsafe { stack.write(Stack::new()) };
+        stack
+    }
+
     /// Writes down that the object at `address`, which nobody else knows yet, was sampled: `requested` bytes, called
-    /// for by `stack`, the innermost return address first. Where there is no memory for that, the sample is
-    /// lost. Takes locks, so the calling thread holds none.
-    pub fn sample(&self, address: usize, requested: usize, stack: &[usize]) {
+    /// for by `stack`. Where there is no memory for that, the sample is lost. Takes locks, so the calling thread holds none.
+    pub fn sample(&self, address: usize, requested: usize, stack: &mut Stack) {
         // SAFETY: an entry of the table is a header, which lives for ever, or null.
         let Some(span) = (unsafe { self.arena.span_of(address).as_ref() }) else {
             return;

@@ -13,17 +13,20 @@
 //! | --- | --- |
 //! | `draw.rs` | how far it is to the next sample |
 //! | `cycles.rs` | counts that are published when a cycle is over |
+//! | `stack.rs` | a stack, and how it is known again |
 //! | `table.rs` | the sites, each with its counts, and the records of sampled objects |
 //!
 //! What hangs a record on its span, and takes it off when a sweep frees the object, is `heap/sampled.rs`.
 
 mod cycles;
 mod draw;
+mod stack;
 mod table;
 
 pub use cycles::Counts;
 pub(crate) use draw::{Distance, Random};
 pub use draw::{NEVER, Rate};
+pub use stack::{Registers, Stack};
 pub(crate) use table::{Record, Table};
 
 /// Return addresses kept of a stack, the innermost first (Go: `maxProfStackDepth`).

@@ -3,6 +3,7 @@
 //! ever, records are used again.
 
 use super::cycles::{Counts, Cycles};
+use super::stack::Stack;
 use crate::meta::{Kind, Meta};
 use crate::os::{Os, OsError};
 use core::ptr::null_mut;
@@ -109,11 +110,17 @@ impl Table {
         os: &O,
         meta: &Meta,
         cycle: u32,
-        stack: &[usize],
+        stack: &mut Stack,
         object: (usize, usize, u64),
     ) -> Result<*mut Record, OsError> {
         let (address, slot_bytes, requested) = object;
-        let site = self.site(os, meta, cycle, stack, slot_bytes)?;
+        // SAFETY: null, or a site, which is never unmapped; the table's lock is held.
+        let known =
+            unsafe { stack.site.as_ref() }.is_some_and(|site| site.slot_bytes == slot_bytes);
+        if !known {
+            stack.site = self.site(os, meta, cycle, stack.addresses(), slot_bytes)?;
+        }
+        let site = stack.site;
         if self.spare.is_null() {
             self.make_records(os, meta)?;
         }

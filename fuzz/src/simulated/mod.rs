@@ -10,6 +10,7 @@ mod os;
 
 use crate::{Figures, Heap};
 use goheap_allocator::heap::Others;
+use goheap_allocator::sample::Stack;
 use goheap_allocator::{Cache, SizeClass, tiny};
 use os::SimulatedOs;
 use std::alloc::{GlobalAlloc, Layout};
@@ -179,7 +180,11 @@ impl Simulated {
                 slot.at.as_ptr().write_bytes(0, zero);
             }
             if slot.sampled {
-                heap.sample(slot.at.as_ptr().addr(), bytes, &[class.index() % 5]);
+                heap.sample(
+                    slot.at.as_ptr().addr(),
+                    bytes,
+                    &mut Stack::of(&[class.index() % 5]),
+                );
             }
             Some(slot.at)
         })?
@@ -216,7 +221,9 @@ impl Simulated {
                 }
                 if large.sampled {
                     let stack = [layout.size(), 1];
-                    self.0.heap.sample(large.at.addr(), layout.size(), &stack);
+                    self.0
+                        .heap
+                        .sample(large.at.addr(), layout.size(), &mut Stack::of(&stack));
                 }
                 NonNull::new(large.at)
             }

@@ -1,6 +1,7 @@
 //! Lists, states, sweeps, words, death bytes, objects counted.
 
 use super::*;
+use crate::sample::Stack;
 
 #[test]
 fn a_link_that_leads_back_wrong() {
@@ -154,7 +155,7 @@ fn a_record_of_a_sampled_object_that_is_not_there() {
     let span = used.span(State::Partial);
     let slot = used.slot(span, false);
     let address = span.base() + slot * span.slot_bytes();
-    used.heap.sample(address, 1, &[1]);
+    used.heap.sample(address, 1, &mut Stack::of(&[1]));
     used.expect(&["is of a sampled object at", "but there is none"]);
 }
 
@@ -163,8 +164,11 @@ fn a_record_that_hangs_nowhere() {
     let used = Used::new();
     let span = used.span(State::Partial);
     let slot = used.slot(span, true);
-    used.heap
-        .sample(span.base() + slot * span.slot_bytes(), 1, &[1]);
+    used.heap.sample(
+        span.base() + slot * span.slot_bytes(),
+        1,
+        &mut Stack::of(&[1]),
+    );
     assert_eq!(used.finding(), None);
     span.records.store(null_mut(), Relaxed);
     used.expect(&["sampled objects: counted 1, found 0"]);
