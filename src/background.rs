@@ -173,7 +173,7 @@ extern "C" fn sweeper(_: *mut c_void) -> *mut c_void {
         let now = os::monotonic_ns();
         let due = RUNTIME.collector.lock().due();
         if due.mark_end_ns <= now {
-            cycle::end_if_over();
+            cycle::end_if_over(0);
         } else if due.sweep_ns <= now && !HEAP.progress().is_done() {
             sweep();
         } else if due.forced_ns <= now {

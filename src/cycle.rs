@@ -49,16 +49,19 @@ pub fn mapped_ready() -> u64 {
 }
 
 /// Ends the mark under way if it is over, so that what it condemned can be used again before
-/// more is taken. Where the background thread has no processor, this is who ends it.
+/// more is taken. Where the background thread has no processor, this is who ends it. `bytes` are about to be allocated:
+/// where the mark would not last for them, it ends before. In Go an allocation that large
+/// helps with all that is left to mark (`deductAssistCredit` in `mallocgc`), and the object comes after the cycle.
 #[inline]
-pub fn end_if_over() {
+pub fn end_if_over(bytes: u64) {
     let deadline = RUNTIME.mark_deadline_ns.load(Relaxed);
     if deadline == u64::MAX {
         return;
     }
     let now = os::monotonic_ns();
-    if now >= deadline || HEAP.live().get() >= RUNTIME.mark_ends_at.load(Relaxed) {
-        with_collector(|c| c.end_if_over(now));
+    let live = HEAP.live().get().saturating_add(bytes);
+    if now >= deadline || live >= RUNTIME.mark_ends_at.load(Relaxed) {
+        with_collector(|c| c.end_if_over(now, bytes));
     }
 }
 

@@ -61,7 +61,7 @@ unsafe fn alloc_in(cache: &Cache, class: SizeClass) -> Option<Slot> {
         if HEAP.next_word(cache, class) {
             return HEAP.take(cache, class);
         }
-        cycle::end_if_over();
+        cycle::end_if_over(0);
         HEAP.return_stale_spans(cache);
         pay_sweep_debt(class.pages() * PAGE, 0);
         let cost = or_after_collecting(|| HEAP.take_span(cache, class))?;
@@ -125,7 +125,7 @@ pub fn alloc_large(bytes: usize, align: usize, zeroed: bool) -> *mut u8 {
     let Some(pages) = pages_for(bytes) else {
         return null_mut();
     };
-    cycle::end_if_over();
+    cycle::end_if_over(pages.saturating_mul(PAGE) as u64);
     // SAFETY: `access` stands for the right to use this cache.
     unsafe { HEAP.return_stale_spans(access.cache()) };
     drop(access);
@@ -243,7 +243,7 @@ pub unsafe fn make_room(at: *mut u8, bytes: usize) -> Result<(), usize> {
     let Some(pages) = pages_for(bytes - room) else {
         return Err(room);
     };
-    cycle::end_if_over();
+    cycle::end_if_over(pages.saturating_mul(PAGE) as u64);
     pay_sweep_debt(pages.saturating_mul(PAGE), pages);
     // SAFETY: the caller's contract.
     let Some((cost, sampled)) = (unsafe { HEAP.grow_large(address, bytes) }) else {

@@ -6,9 +6,10 @@ mod support;
 use std::collections::BTreeSet;
 use std::fs::OpenOptions;
 use std::io;
+use std::ops::Range;
 use std::process::Stdio;
 
-use goheap_cli::record::Figures;
+use goheap_cli::record::{Figures, Record};
 use goheap_cli::shipped;
 use goheap_cli::trace::{Item, Op, Reader};
 use serde_json::Value;
@@ -82,6 +83,41 @@ fn a_line_has_the_fields_of_gos_replayer() {
             }
         }
     }
+}
+
+/// Small objects up to shortly before the goal, so that a cycle has begun; most of them dropped; one large object.
+#[test]
+fn an_object_larger_than_what_a_mark_allows_comes_after_the_cycle() {
+    const SMALL: usize = 105_700;
+    let mut trace = format!("n {}\n", SMALL + 1);
+    let mut ops = |name: char, ids: Range<usize>, size: &str| {
+        ids.for_each(|id| trace.push_str(&format!("{name} {id} {size}\n")));
+    };
+    for large in [8 * MIB, 16 * MIB] {
+        ops('f', 0..SMALL + 1, "");
+        ops('a', 0..SMALL, "96");
+        ops('f', SMALL / 10..SMALL, "");
+        ops('a', SMALL..SMALL + 1, &large.to_string());
+    }
+    let records = replay(format!("{trace}s large\n"));
+    let goal = records[1].mem_stats.next_gc;
+    // Twice the large one, and little else: the small ones were dead when the cycle that follows began.
+    assert!(goal < 40 * MIB, "{goal}");
+}
+
+#[test]
+fn what_gos_runtime_has_beside_the_heap_grows_with_the_classes_in_use() {
+    let each: String = (0..64)
+        .map(|id| format!("a {id} {}\n", 16 << (id % 8)))
+        .collect();
+    let records = replay(format!("n 64\n{each}s eight\n{each}s again\n"));
+    let [before, eight, again] = &records[..] else {
+        panic!("{records:?}")
+    };
+    let beside = |record: &Record| record.mem_stats.sys - record.mem_stats.heap_sys;
+    let grown = beside(eight) - beside(before);
+    assert!((64 << 10..256 << 10).contains(&grown), "{grown}");
+    assert_eq!(beside(again), beside(eight), "no class is new");
 }
 
 #[test]

@@ -14,6 +14,7 @@
 
 mod allocators;
 mod chart;
+mod go_runtime;
 mod load;
 mod memory;
 mod off_heap;
@@ -92,8 +93,6 @@ struct Point {
 
 /// Replays, then prints.
 pub fn run(options: &Options) -> Result<ExitCode, Error> {
-    // All sites are this program's own; and the tables for the first sample's stack would be on the heap.
-    goheap::profile::set_rate(0);
     if let Some(prepared) = Prepared::open_if(&options.trace)? {
         return play(&prepared, options).map(|()| ExitCode::SUCCESS);
     }
