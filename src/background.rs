@@ -231,11 +231,8 @@ extern "C" fn scavenger(_: *mut c_void) -> *mut c_void {
             }
             Step::Sleep(ns) => {
                 let start = os::monotonic_ns();
-                let ns = clock::real(ns);
-                let until = start.saturating_add(ns);
-                // New goals cut a sleep short, but are noticed between looks only: a program with a
-                // thousand cycles a second does not get as many turns of scavenging.
-                std::thread::sleep(Duration::from_nanos(ns).min(LOOK));
+                // New goals cut a sleep short.
+                let until = start.saturating_add(clock::real(ns));
                 SCAVENGER.sleep(calls, until);
                 wait_to_be_noticed(until);
                 let slept = clock::scaled(os::monotonic_ns().saturating_sub(start));
@@ -254,6 +251,17 @@ extern "C" fn scavenger(_: *mut c_void) -> *mut c_void {
     }
 }
 
+/// Whether cycles follow each other so closely that Go's monitor does not go to sleep between them.
+static MONITOR_AWAKE: AtomicBool = AtomicBool::new(false);
+
+/// A cycle has ended, so long after the last one; `forced` if the program asked for it. Each stops the world, and that wakes Go's
+/// monitor, which then looks every 20 µs and less and less often in the next 20 ms: the scavenger has a turn in
+/// each cycle of a program that has one every few milliseconds.
+pub fn cycle_ended(since_last_ns: u64, forced: bool) {
+    let awake = !forced && u128::from(since_last_ns) < LOOK.as_nanos();
+    MONITOR_AWAKE.store(awake, Relaxed);
+}
+
 /// How often Go's monitor looks whether the scavenger is to be woken, while the program runs …
 const LOOK: Duration = Duration::from_millis(10);
 /// … and after how many looks at a program that does nothing it is woken all the same.
@@ -261,8 +269,8 @@ const LOOKS: u32 = 50;
 /// One look takes this long; a processor busy for half of it, twice in a row, says that the program runs.
 const GLANCE: Duration = Duration::from_millis(1);
 
-/// In Go it is the monitor thread (`sysmon`) that wakes the scavenger: within 10 ms while the
-/// program runs; while all of it sleeps the monitor sleeps, too, until something wakes up. Half a
+/// In Go it is the monitor thread (`sysmon`) that wakes the scavenger: at once while cycles come one after the other, within 10 ms
+/// while the program runs; while all of it sleeps the monitor sleeps, too, until something wakes up. Half a
 /// second stands for that: without it, what a program frees just before it rests would
 /// go back at once, where Go lets some time pass. Not later than `until_ns` in any case.
 fn wait_to_be_noticed(until_ns: u64) {
@@ -273,7 +281,7 @@ fn wait_to_be_noticed(until_ns: u64) {
     let patience = LOOK.as_nanos() as u64 * u64::from(LOOKS);
     let looks = clock::real(patience) / LOOK.as_nanos() as u64;
     for _ in 0..looks.max(1) {
-        if os::monotonic_ns() >= until_ns {
+        if MONITOR_AWAKE.load(Relaxed) || os::monotonic_ns() >= until_ns {
             return;
         }
         std::thread::sleep(LOOK - GLANCE);

@@ -329,6 +329,7 @@ impl Collector {
         let since_last = end.saturating_sub(self.last_end_ns);
         self.sweep_at_ns = end + if since_last < MANY_NS { GRACE_NS } else { 0 };
         self.last_end_ns = end;
+        background::cycle_ended(since_last, mark.forced);
         self.account(self.history.cycles, |limiter| limiter.pause(end));
         self.history
             .pause(end.saturating_sub(now), os::wall_clock_ns());

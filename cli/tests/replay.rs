@@ -105,6 +105,20 @@ fn an_object_larger_than_what_a_mark_allows_comes_after_the_cycle() {
     assert!(goal < 40 * MIB, "{goal}");
 }
 
+/// Most of a heap is dropped, and the rest replaced over and over, with a cycle every millisecond or so: Go's
+/// scavenger has a turn in each.
+#[test]
+fn what_is_idle_goes_back_while_cycles_follow_each_other() {
+    const OBJECTS: usize = 48_000;
+    let all = |ids: Range<usize>| ids.map(|id| format!("a {id} 1024\n")).collect::<String>();
+    let dropped: String = (1000..OBJECTS).map(|id| format!("f {id}\n")).collect();
+    let replaced = all(0..1000).repeat(600);
+    let (full, few) = (all(0..OBJECTS), "s few\n");
+    let records = replay(format!("n {OBJECTS}\n{full}{dropped}{replaced}{few}"));
+    let few = &records[1].mem_stats;
+    assert!(few.heap_released > few.heap_sys / 2, "{few:?}");
+}
+
 #[test]
 fn what_gos_runtime_has_beside_the_heap_grows_with_the_classes_in_use() {
     let each: String = (0..64)
