@@ -10,9 +10,8 @@
 //! window = time ÷ (ALLOCATION ÷ mean size allocated + BYTE + share of fresh memory × FRESH)
 //!          in bytes, not more than is left up to the goal: Go's assists see to that
 //! ```
-//! A goal that is passed already, as one that a memory limit puts below what is live, bounds nothing: one mark
-//! follows the other, they take more than half of the processors' time, and then the limiter
-//! switches assists off (Go: `gcAssistAlloc` asks `gcCPULimiter.limiting`).
+//! A goal that is passed already, as one that a memory limit puts below what is live, cannot be kept to: one mark
+//! follows the other, and allocations that assist each of them get half as far.
 //!
 //! The mark is over when the program has allocated the window, or when it has run for
 //! that time, whichever is first: a program that is slow for reasons of its own (it
@@ -95,14 +94,11 @@ impl Window {
         let mean = i.allocated_bytes.max(1) as f64 / i.allocated_objects.max(1) as f64;
         let fresh = (i.fresh_bytes as f64 / i.allocated_bytes.max(1) as f64).min(1.0);
         let bytes = ns as f64 / (ALLOCATION_NS / mean + BYTE_NS + fresh * FRESH_NS);
-        let left = match i.goal.checked_sub(i.heap_live) {
-            Some(left) => left.max(LEAST_WINDOW),
-            None => u64::MAX,
+        let bytes = match i.goal.checked_sub(i.heap_live) {
+            Some(left) => (bytes as u64).min(left.max(LEAST_WINDOW)),
+            None => bytes as u64 / 2,
         };
-        Self {
-            bytes: (bytes as u64).min(left),
-            ns,
-        }
+        Self { bytes, ns }
     }
 }
 
@@ -163,13 +159,16 @@ mod tests {
     }
 
     #[test]
-    fn a_goal_that_is_passed_already_bounds_nothing() {
+    fn a_goal_that_is_passed_already_leaves_half_of_what_none_would() {
         let reachable = Window::of_mark(&MarkInputs {
             goal: u64::MAX,
             ..CHURN
         });
         let passed = Window::of_mark(&MarkInputs { goal: 0, ..CHURN });
-        assert_eq!(passed, reachable);
+        assert_eq!(
+            (passed.ns, passed.bytes),
+            (reachable.ns, reachable.bytes / 2)
+        );
     }
 
     #[test]

@@ -11,8 +11,11 @@ const MIB: u64 = 1 << 20;
 /// By name.
 pub const ALL: &[Named] = &[
     ("append", append),
+    ("batches", batches),
     ("compiler", compiler),
     ("database", database),
+    ("frames", frames),
+    ("index", index),
     ("lru", lru),
     ("maps", maps),
     ("parser", parser),
@@ -78,6 +81,102 @@ fn compiler(script: &mut Script) {
         script.drop_all(last.drain(..));
         script.snapshot(format_args!("dropped{phase}"));
         last = next;
+    }
+}
+
+/// Batches of records: read by blocks, split into fields, counted in a table of keys that grows; a rest after each, and from the
+/// fourth on less memory to have.
+fn batches(script: &mut Script) {
+    let (mut keys, mut table) = (Vec::new(), grow(script, 8, 64));
+    for batch in 0..8 {
+        if batch == 4 {
+            script.percent(50);
+        }
+        for block in 0..40 {
+            let read = script.new_object(128 * KIB);
+            let mut fields = Vec::new();
+            for _ in 0..script.between(500, 1500) {
+                let bytes = script.scaled(12, 4);
+                fields.push(script.new_object(bytes));
+                if script.below(12 + batch * 4) == 0 {
+                    let bytes = script.between(24, 96);
+                    keys.push(script.new_object(bytes));
+                }
+            }
+            script.drop_all(fields);
+            script.drop(read);
+            if block % 20 == 19 {
+                script.snapshot(format_args!("batch{batch}-{block}"));
+            }
+        }
+        let larger = grow(script, 16, keys.len() as u64 * 2);
+        script.drop(table);
+        table = larger;
+        script.sleep(60);
+        script.snapshot(format_args!("rested{batch}"));
+    }
+    script.drop_all(keys);
+    script.collect();
+    script.snapshot(format_args!("end"));
+}
+
+/// Pictures, one after the other: two buffers in turn, lists of what is to be drawn, and a scene that is left for another
+/// after fifty.
+fn frames(script: &mut Script) {
+    let (mut scene, mut shown) = (Vec::new(), Vec::new());
+    for frame in 0..250_u64 {
+        if frame % 50 == 0 {
+            script.drop_all(scene.drain(..));
+            for _ in 0..6000 + frame % 3 * 9000 {
+                let bytes = [48, 80, 112, 256, 1024][script.below(5) as usize];
+                scene.push(script.new_object(bytes));
+            }
+            for _ in 0..8 {
+                let bytes = script.between(256 * KIB, 2 * MIB);
+                scene.push(script.new_object(bytes));
+            }
+            script.snapshot(format_args!("scene{frame}"));
+        }
+        let picture = script.new_object(1200 * KIB);
+        let mut drawn = Vec::new();
+        for _ in 0..script.between(200, 800) {
+            let bytes = script.scaled(32, 3);
+            drawn.push(script.new_object(bytes));
+        }
+        drawn.push(grow(script, 24, 900));
+        script.drop_all(drawn);
+        script.drop_all(shown.drain(..));
+        shown.push(picture);
+        if frame % 25 == 24 {
+            script.snapshot(format_args!("frame{frame}"));
+        }
+    }
+}
+
+/// An index of words: lists of places that grow, a few of them very long; written out by segments, which are merged.
+fn index(script: &mut Script) {
+    let mut segments: Vec<(Object, u64)> = Vec::new();
+    for segment in 0..10 {
+        let (mut lists, mut bytes) = (Vec::new(), 0);
+        for word in 0..5000_u64 {
+            let longest = 20_000 / (word + 1) + 4;
+            let places = script.between(1, longest);
+            lists.push(grow(script, 8, places));
+            let spelt = script.between(4, 20);
+            lists.push(script.new_object(spelt));
+            bytes += places * 3 + spelt;
+        }
+        script.snapshot(format_args!("built{segment}"));
+        segments.push((script.new_object(bytes), bytes));
+        script.drop_all(lists);
+        script.snapshot(format_args!("written{segment}"));
+        if segments.len() == 4 {
+            let bytes = segments.iter().map(|(_, bytes)| bytes).sum();
+            let merged = script.new_object(bytes);
+            script.drop_all(segments.drain(..).map(|(object, _)| object));
+            segments.push((merged, bytes));
+            script.snapshot(format_args!("merged{segment}"));
+        }
     }
 }
 
