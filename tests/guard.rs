@@ -11,6 +11,8 @@ use goheap::GoHeap;
 mod child;
 #[path = "support/counters.rs"]
 mod counters;
+#[path = "support/right.rs"]
+mod right;
 
 /// A value, not the global allocator: nothing but these tests uses it.
 static HEAP: GoHeap = GoHeap::new();
@@ -191,28 +193,7 @@ fn right_programs_are_let_be() {
         command.env("GOHEAP_GUARD", "2").env("GOHEAP_POISON", "1");
     };
     let body = || {
-        let work = || {
-            for round in 0..5000_usize {
-                let size = 1 + round * 7919 % if round % 50 == 0 { 40_000 } else { 3000 };
-                let align = 1 << (round % 13);
-                let layout = Layout::from_size_align(size, align).expect("a layout");
-                let other = 1 + size * 31 % 5000;
-                // SAFETY: allocated, resized and freed with the layouts that it has.
-                unsafe {
-                    let at = HEAP.alloc_zeroed(layout);
-                    assert!(at.addr().is_multiple_of(align));
-                    let zero = (0..size).all(|i| at.add(i).read() == 0);
-                    assert!(zero, "{size} bytes are not zero");
-                    at.write_bytes(0x5a, size);
-                    let at = HEAP.realloc(at, layout, other);
-                    let kept = (0..size.min(other)).all(|i| at.add(i).read() == 0x5a);
-                    assert!(kept, "{size} bytes were lost");
-                    at.write_bytes(1, other);
-                    let layout = Layout::from_size_align(other, align).expect("a layout");
-                    HEAP.dealloc(at, layout);
-                }
-            }
-        };
+        let work = || right::work(&HEAP, 5000, 40_000, 5000);
         let threads: Vec<_> = (0..3).map(|_| thread::spawn(work)).collect();
         // SAFETY: the child uses the heap and nothing that another thread may have left locked.
         let forked = unsafe { libc::fork() };

@@ -9,6 +9,8 @@ use goheap::GoHeap;
 
 #[path = "support/child.rs"]
 mod child;
+#[path = "support/right.rs"]
+mod right;
 
 /// A value, not the global allocator: nothing but these tests frees into it.
 static HEAP: GoHeap = GoHeap::new();
@@ -227,26 +229,7 @@ fn a_resize_with_another_size_is_named() {
 #[test]
 fn right_programs_are_let_be() {
     let body = || {
-        let work = || {
-            for round in 0..20_000_usize {
-                let size = 1 + round * 7919 % if round % 50 == 0 { 400_000 } else { 3000 };
-                let align = 1 << (round % 14);
-                let layout = Layout::from_size_align(size, align).expect("a layout");
-                let other = 1 + size * 31 % 70_000;
-                // SAFETY: allocated, resized and freed with the layouts that it has.
-                unsafe {
-                    let at = HEAP.alloc_zeroed(layout);
-                    let zero = (0..size).all(|i| at.add(i).read() == 0);
-                    assert!(zero, "{size} bytes are not zero");
-                    at.write_bytes(0x5a, size);
-                    let at = HEAP.realloc(at, layout, other);
-                    let kept = (0..size.min(other)).all(|i| at.add(i).read() == 0x5a);
-                    assert!(kept, "{size} bytes were lost");
-                    let layout = Layout::from_size_align(other, align).expect("a layout");
-                    HEAP.dealloc(at, layout);
-                }
-            }
-        };
+        let work = || right::work(&HEAP, 20_000, 400_000, 70_000);
         let threads: Vec<_> = (0..3).map(|_| thread::spawn(work)).collect();
         for thread in threads {
             thread.join().expect("no mistake is seen");

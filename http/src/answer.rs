@@ -4,6 +4,8 @@ use std::cell::Cell;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use goheap_stats::PAGE_STYLE;
+
 use crate::families::Families;
 use crate::map::Map;
 use crate::request::{Method, Request};
@@ -11,6 +13,8 @@ use crate::response::Response;
 use crate::{Knob, Program, exposition, pprof, process, state};
 
 const PAGE: &str = include_str!("page.html");
+/// What stands in the page for [`PAGE_STYLE`].
+const STYLE: &str = "/* the style of all pages */";
 /// The page brings all it has, asks this server alone, and stands in no other page.
 const PAGE_POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
     img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
@@ -52,7 +56,8 @@ impl Site<'_> {
         }
         Answer::Now(match (path, get) {
             ("/debug/pprof", true) => Response::moved("/debug/pprof/"),
-            ("/", true) => Response::ok(HTML, PAGE).with("Content-Security-Policy", PAGE_POLICY),
+            ("/", true) => Response::ok(HTML, PAGE.replacen(STYLE, PAGE_STYLE, 1))
+                .with("Content-Security-Policy", PAGE_POLICY),
             ("/metrics", true) => self.metrics(request),
             ("/debug/vars", true) => self.vars(),
             ("/debug/state", true) => self.state(request),

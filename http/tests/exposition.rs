@@ -3,6 +3,8 @@
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+use std::process::{Command, Stdio};
 
 use regex::Regex;
 use support::{Reply, asked, served};
@@ -201,4 +203,25 @@ fn a_histogram_has_all_in_its_last_bucket() {
         assert!((5..40).contains(&buckets.len()), "{family}: {buckets:?}");
     }
     assert_eq!(samples["go_gc_heap_allocs_by_size_bytes_count"], 40.0);
+}
+
+#[test]
+fn prometheuss_own_linter_finds_nothing() {
+    let started = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let Ok(mut promtool) = started else {
+        println!("skipped: promtool is not installed");
+        return;
+    };
+    let mut to = promtool.stdin.take().expect("it is piped");
+    to.write_all(metrics("").body.as_bytes())
+        .expect("it is read");
+    drop(to);
+    let said = promtool.wait_with_output().expect("it ends");
+    let words = String::from_utf8_lossy(&said.stderr);
+    assert!(said.status.success() && words.is_empty(), "{words}");
 }

@@ -20,6 +20,10 @@ mod snapshot;
 mod states;
 mod trace_line;
 
+/// The style that all pages on a heap have in common, as CSS: colours, light and dark, those of memory by state
+/// among them.
+pub const PAGE_STYLE: &str = include_str!("page.css");
+
 pub use audit::{CLASSES, ClassCounts, HeapCounts, Identity, Violation, audit, audit_with};
 pub use mem_stats::{BY_SIZE, BySize, MemStats, PAUSE_RING};
 pub use shared_page::SharedPage;

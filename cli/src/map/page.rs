@@ -3,6 +3,7 @@
 use minijinja::value::Serde;
 use minijinja::{Environment, Value, context};
 
+use goheap_stats::PAGE_STYLE;
 use goheap_stats::map::State;
 use serde::Serialize;
 
@@ -63,6 +64,7 @@ pub fn around(name: &str, pid: u32, svg: Drawn<String>) -> Result<String, Error>
 fn render(name: &'static str, template: &'static str, with: Value) -> Result<String, Error> {
     let mut environment = Environment::new();
     environment.add_filter("bytes", amount::bytes);
+    environment.add_global("style", Value::from_safe_string(PAGE_STYLE.into()));
     // The name's ending has values escaped.
     environment
         .add_template(name, template)

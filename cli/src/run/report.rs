@@ -1,5 +1,6 @@
 //! A run as a page to read: one file, which asks for nothing from anywhere. It has a link to the map beside it.
 
+use goheap_stats::PAGE_STYLE;
 use minijinja::value::Serde;
 use minijinja::{Environment, Value, context};
 
@@ -14,6 +15,7 @@ const TEMPLATE: &str = include_str!("report.html");
 pub fn page(summary: &Summary, timeline: &Timeline, map: Option<&str>) -> Result<String, Error> {
     let mut environment = Environment::new();
     environment.add_filter("bytes", amount::bytes);
+    environment.add_global("style", Value::from_safe_string(PAGE_STYLE.into()));
     render(&mut environment, summary, timeline, map)
         .map_err(|error| Error::system("make the report")(std::io::Error::other(error)))
 }
