@@ -98,6 +98,14 @@ pub struct Part {
 }
 
 impl Shown {
+    /// From what to what it leads.
+    fn title(&self) -> &'static str {
+        match self.profile {
+            Some(_) => "from what the heap profile says to what ps says",
+            None => "from what is live to what ps says",
+        }
+    }
+
     /// Of an explanation.
     pub fn of(explained: &Explanation) -> Self {
         let part = |&(cause, bytes): &(Cause, u64)| Part {
@@ -124,10 +132,7 @@ const BAR: u64 = 40;
 
 fn text(facts: &Facts, snapshot: &Snapshot, explained: &Explanation) -> String {
     let shown = Shown::of(explained);
-    let mut text = format!(
-        "{} ({}), from what the heap profile says to what ps says\n\n",
-        facts.name, facts.pid
-    );
+    let mut text = format!("{} ({}), {}\n\n", facts.name, facts.pid, shown.title());
     let rss = shown.rss.max(1);
     let column =
         |bytes: u64| (bytes as u128 * u128::from(BAR) / u128::from(rss)).min(BAR.into()) as usize;

@@ -39,9 +39,8 @@ pub fn draw(facts: &Facts, explained: &Explanation) -> Drawn<String> {
         let head = format!("Where the memory of {} ({}) is", facts.name, facts.pid);
         page.draw_text(&head, &title, (20, 12))?;
         let faint = plain(13, &FAINT);
-        let note =
-            "from what the heap profile says to what ps says; resident bytes, each with one cause";
-        page.draw_text(note, &faint, (20, 38))?;
+        let note = format!("{}; resident bytes, each with one cause", shown.title());
+        page.draw_text(&note, &faint, (20, 38))?;
         let text = plain(13, &INK);
         let names = text.pos(Pos::new(HPos::Right, VPos::Center));
         let amounts = text.pos(Pos::new(HPos::Left, VPos::Center));
