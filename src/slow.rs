@@ -8,7 +8,7 @@
 
 use crate::runtime::{HEAP, RUNTIME};
 use crate::{background, cycle, guard, profile, thread};
-use core::ptr::{null_mut, with_exposed_provenance_mut};
+use core::ptr::{NonNull, null_mut, with_exposed_provenance_mut};
 use core::sync::atomic::Ordering::Relaxed;
 use goheap_allocator::heap::{Refill, Slot};
 use goheap_allocator::tiny::{self, is_tiny};
@@ -73,8 +73,37 @@ unsafe fn alloc_in(cache: &Cache, class: SizeClass) -> Option<Slot> {
 
 /// Allocates a tiny object for which the thread's shared block has no room, in a new block (Go: the end
 /// of `mallocgcTiny`). Zeroed.
-#[inline(never)]
 pub fn alloc_tiny(bytes: usize, align: usize) -> *mut u8 {
+    let cache = thread::at_hand();
+    if RUNTIME.tiny.load(Relaxed) {
+        // SAFETY: the calling thread's cache.
+        if let Some(block) = unsafe { cache.alloc(tiny::CLASS) } {
+            // SAFETY: the block is the caller's alone yet, and whole.
+            unsafe { begin_block(cache, block, bytes) };
+            return block.as_ptr();
+        }
+    }
+    alloc_tiny_from_spans(bytes, align)
+}
+
+/// Zeroes a slot just taken, the first `bytes` of which are an object, and has what is left of it shared.
+///
+/// # Safety
+/// The calling thread may use `cache`, which the slot came from.
+#[inline(always)]
+unsafe fn begin_block(cache: &Cache, block: NonNull<u8>, bytes: usize) {
+    // SAFETY: the caller's contract; a block is this long.
+    unsafe {
+        if cache.is_dirty(tiny::CLASS) {
+            block.write_bytes(0, tiny::BLOCK);
+        }
+        HEAP.share(cache, block, bytes);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn alloc_tiny_from_spans(bytes: usize, align: usize) -> *mut u8 {
     let Some(access) = thread::access() else {
         return null_mut();
     };
@@ -86,18 +115,17 @@ pub fn alloc_tiny(bytes: usize, align: usize) -> *mut u8 {
         SizeClass::of(bytes)
     };
     // SAFETY: `access` stands for the right to use this cache; a thread that shares one comes here for each
-    // object. The block is the caller's alone yet, and whole.
+    // object. The slot is the caller's alone yet, and whole.
     let slot = unsafe {
         if let Some(at) = cache.alloc_tiny(bytes, align) {
             return at.as_ptr();
         }
         let slot = alloc_in(cache, class);
         if let Some(Slot { at, .. }) = slot {
-            if cache.is_dirty(class) {
-                at.write_bytes(0, class.bytes());
-            }
             if shares {
-                HEAP.share(cache, at, bytes);
+                begin_block(cache, at, bytes);
+            } else if cache.is_dirty(class) {
+                at.write_bytes(0, class.bytes());
             }
         }
         slot

@@ -71,6 +71,7 @@ impl Lists {
     /// Puts a span that is in no list, and swept, where it belongs.
     pub fn file(&mut self, span: &'static Span, taken: usize) {
         let side = self.swept();
+        span.file(taken);
         if taken == span.slots() {
             self.full[side].push(span, State::Full);
         } else {

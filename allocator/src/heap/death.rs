@@ -3,6 +3,7 @@
 use super::Heap;
 use super::report::report_and_abort;
 use super::watch::poison;
+use crate::PAGE_SHIFT;
 use crate::cache::{Cache, Drained};
 use crate::os::Os;
 use crate::size_class::SizeClass;
@@ -15,6 +16,9 @@ use core::sync::atomic::Ordering::Relaxed;
 const AHEAD: usize = 32;
 /// The spans of a heap of so many bytes have their death bytes in a near cache as it is.
 const NEAR: u64 = 16 << 20;
+
+/// Deaths that tell in what order the others of a log come.
+const FEW: usize = 32;
 
 /// What died in an epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +35,15 @@ impl Deaths {
         bytes: 0,
         objects: 0,
     };
+}
+
+/// Whether deaths follow each other in one page, as the first few tell: most do, where what was allocated in a row is
+/// freed in a row.
+fn in_runs(entries: &[AtomicUsize]) -> bool {
+    let page = |entry: &AtomicUsize| entry.load(Relaxed) >> PAGE_SHIFT;
+    let first = &entries[..entries.len().min(FEW)];
+    let same = first.windows(2).filter(|w| page(&w[0]) == page(&w[1]));
+    same.count() * 4 >= first.len()
 }
 
 impl<O: Os> Heap<O> {
@@ -105,49 +118,67 @@ impl<O: Os> Heap<O> {
         deaths.bytes
     }
 
-    /// Writes deaths into their spans; returns what died. In a large heap the byte that each will touch is
-    /// asked for some deaths ahead.
+    /// Writes deaths into their spans; returns what died.
     fn bury(&self, entries: &[AtomicUsize], tag: Tag) -> Deaths {
         let mut all = Deaths {
             bytes: 0,
             objects: entries.len() as u64,
         };
-        let write = |grave: Option<Grave>, address, all: &mut Deaths| {
-            // SAFETY: a plot's.
-            if !grave.is_some_and(|grave| unsafe { grave.bury(tag) }) {
-                self.bury_rarity(address, tag, all);
-            }
+        let far = self.pages.bytes.in_use.get() > NEAR;
+        let bytes = match (far, in_runs(entries)) {
+            (false, true) => self.bury_near::<true>(entries, tag, &mut all),
+            (false, false) => self.bury_near::<false>(entries, tag, &mut all),
+            (true, _) => self.bury_far(entries, tag, &mut all),
         };
-        if self.pages.bytes.in_use.get() <= NEAR {
-            let bytes = self.each_grave(entries, |grave, address| write(grave, address, &mut all));
-            all.bytes = all.bytes.wrapping_add(bytes);
-            return all;
-        }
+        all.bytes = all.bytes.wrapping_add(bytes);
+        all
+    }
+
+    fn bury_near<const RUNS: bool>(
+        &self,
+        entries: &[AtomicUsize],
+        tag: Tag,
+        all: &mut Deaths,
+    ) -> u64 {
+        self.each_grave::<RUNS>(entries, |grave, address| {
+            self.bury_in(grave, address, tag, all);
+        })
+    }
+
+    /// In a large heap the byte that each death will touch is asked for some deaths ahead.
+    fn bury_far(&self, entries: &[AtomicUsize], tag: Tag, all: &mut Deaths) -> u64 {
         let mut ahead = [(None, 0); AHEAD];
         let mut found = 0;
-        let bytes = self.each_grave(entries, |grave, address| {
+        let bytes = self.each_grave::<true>(entries, |grave, address| {
             if let Some(grave) = grave {
                 grave.prefetch();
             }
             let (earlier, its) = core::mem::replace(&mut ahead[found % AHEAD], (grave, address));
             if found >= AHEAD {
-                write(earlier, its, &mut all);
+                self.bury_in(earlier, its, tag, all);
             }
             found += 1;
         });
         for last in found.saturating_sub(AHEAD)..found {
             let (grave, address) = ahead[last % AHEAD];
-            write(grave, address, &mut all);
+            self.bury_in(grave, address, tag, all);
         }
-        all.bytes = all.bytes.wrapping_add(bytes);
-        all
+        bytes
+    }
+
+    #[inline(always)]
+    fn bury_in(&self, grave: Option<Grave>, address: usize, tag: Tag, all: &mut Deaths) {
+        // SAFETY: a plot's.
+        if !grave.is_some_and(|grave| unsafe { grave.bury(tag) }) {
+            self.bury_rarity(address, tag, all);
+        }
     }
 
     /// Calls `found` with where each of these deaths is to be written, if its page tells; returns the bytes
-    /// of their slots, but for large objects'. Deaths that follow each other in one page, most do, share a
+    /// of their slots, but for large objects'. In `RUNS` deaths that follow each other in one page share a
     /// look-up.
     #[inline(always)]
-    fn each_grave(
+    fn each_grave<const RUNS: bool>(
         &self,
         entries: &[AtomicUsize],
         mut found: impl FnMut(Option<Grave>, usize),
@@ -157,7 +188,7 @@ impl<O: Os> Heap<O> {
         let mut plot = Plot::NOWHERE;
         for entry in entries {
             let address = entry.load(Relaxed);
-            if !plot.holds(address) {
+            if !RUNS || !plot.holds(address) {
                 let entry = match view.entry_of(address) {
                     Some(entry) => entry,
                     None => self.entry_elsewhere(address),

@@ -156,7 +156,7 @@ impl<O: Os> Heap<O> {
     /// A span with free slots, in no list from now on, and how many of its slots are taken.
     fn find_span(&self, lists: &mut Lists) -> Option<(&'static Span, usize)> {
         if let Some(span) = lists.pop_partial() {
-            return Some((span, span.taken()));
+            return Some((span, span.filed()));
         }
         if let Some(span) = lists.pop_unswept_partial() {
             let swept = self.sweep_unlisted(lists, span, false);

@@ -18,14 +18,17 @@ impl<O: Os> Heap<O> {
     /// # Safety
     /// The calling thread owns `cache`, and has just taken the slot, of the [shared class](crate::tiny::CLASS),
     /// out of it. The object is tiny.
+    #[inline]
     pub unsafe fn share(&self, cache: &Cache, block: NonNull<u8>, bytes: usize) {
         if cache.tiny.room() >= BLOCK - bytes {
             return;
         }
-        let block = block.as_ptr().expose_provenance();
-        let Some(span) = self.span_at(block) else {
+        let held = &cache.held[CLASS.index()];
+        // SAFETY: a held span's header lives for ever.
+        let Some(span) = (unsafe { held.span.load(Relaxed).as_ref() }) else {
             return;
         };
+        let block = block.as_ptr().expose_provenance();
         let Some(masks) = span.masks().or_else(|| self.make_masks(span)) else {
             return;
         };

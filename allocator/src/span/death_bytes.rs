@@ -29,8 +29,6 @@ pub(crate) const FREE: u8 = 3;
 
 /// Death bytes are read in groups of this many.
 pub(crate) const GROUP: usize = 16;
-/// A bit for each of a group.
-pub(super) const ALL: u32 = (1 << GROUP) - 1;
 
 /// Which of the 16 death bytes from `at` on bear `tag`: a bit for each.
 #[cfg(target_arch = "x86_64")]

@@ -43,9 +43,9 @@ use crate::sample::Record;
 use crate::size_class::SizeClass;
 use core::ptr::with_exposed_provenance;
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize};
+use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize};
 pub(crate) use death_bytes::FREE;
-use death_bytes::{ALL, GROUP, fill, matches};
+use death_bytes::{GROUP, fill, matches};
 use slot::{magic_of, slot_at};
 use tenure::Tenure;
 
@@ -102,6 +102,8 @@ pub struct Span {
     class: SizeClass,
     pub(crate) state: AtomicU8,
     dirty: AtomicU8,
+    /// How many slots were taken when it was filed. Written and read under the class's lock.
+    filed: AtomicU16,
     /// Of its objects that were sampled for the heap profile: null in most spans, and all that a sweep
     /// of these looks at.
     pub(crate) records: AtomicPtr<Record>,
@@ -307,6 +309,16 @@ impl Span {
         bits - self.beyond()
     }
 
+    /// The span is filed in a list, with so many slots taken.
+    pub(crate) fn file(&self, taken: usize) {
+        self.filed.store(taken as u16, Relaxed);
+    }
+
+    /// How many slots are taken, while it is filed: nobody takes one then, and whoever frees one files it anew.
+    pub(crate) fn filed(&self) -> usize {
+        usize::from(self.filed.load(Relaxed))
+    }
+
     /// Takes all free slots of word `word`: a bit for each. Only whoever holds the span may.
     #[inline]
     pub fn take_word(&self, word: usize) -> u64 {
@@ -349,17 +361,24 @@ impl Span {
     /// Sets the death bytes of the slots in `bits` of word `word`, which are the caller's alone.
     #[inline(always)]
     fn set_deaths(&self, word: usize, bits: u64, to: u8) {
-        for (at, shift) in groups(word, self.slots()) {
-            let mut rest = (bits >> shift) as u32 & ALL;
-            if rest == ALL {
-                fill(self.death_at(at), to);
-                continue;
+        let first = self.death_at(word * 64);
+        let slots = self.slots_in(word);
+        let mut rest = bits;
+        // Where live slots lie between free ones, whether a group is free as a whole is hard for the processor to
+        // guess, and costs more than it saves.
+        if bits == u64::MAX >> (64 - slots) {
+            let whole = slots / GROUP * GROUP;
+            for at in (0..whole).step_by(GROUP) {
+                // SAFETY: a group of this word.
+                fill(unsafe { first.add(at) }, to);
             }
-            while rest != 0 {
-                let slot = at + rest.trailing_zeros() as usize;
-                self.death(slot).store(to, Relaxed);
-                rest &= rest - 1;
-            }
+            rest = bits.checked_shr(whole as u32).unwrap_or(0) << (whole % 64);
+        }
+        while rest != 0 {
+            // SAFETY: a slot of this word.
+            let death = unsafe { &*first.add(rest.trailing_zeros() as usize) };
+            death.store(to, Relaxed);
+            rest &= rest - 1;
         }
     }
 
@@ -371,10 +390,15 @@ impl Span {
 
     /// The slots of word `word` whose objects died in the epoch of `tag`, a bit for each. Some may be
     /// free since an earlier sweep.
+    #[inline(always)]
     fn condemned(&self, word: usize, tag: Tag) -> u64 {
-        groups(word, self.slots())
-            .map(|(at, shift)| u64::from(matches(self.death_at(at), tag)) << shift)
-            .fold(0, |bits, group| bits | group)
+        let first = self.death_at(word * 64);
+        // SAFETY: death bytes of this word.
+        let group = |i| u64::from(matches(unsafe { first.add(i * GROUP) }, tag)) << (i * GROUP);
+        match self.death_bytes() / GROUP - word * 4 {
+            4.. => group(0) | group(1) | group(2) | group(3),
+            fewer => (0..fewer).fold(0, |bits, i| bits | group(i)),
+        }
     }
 
     /// Frees the slots whose objects died in the epoch of `tag`. Callers hold the class's lock;
@@ -387,11 +411,12 @@ impl Span {
             // of its own time, not one that an earlier sweep left.
             let taken = word.load(Acquire);
             let condemned = self.condemned(i, tag) & taken;
-            kept += count_ones(taken & !condemned);
+            let dead = count_ones(condemned);
+            kept += count_ones(taken) - dead;
             if condemned == 0 {
                 continue;
             }
-            freed += count_ones(condemned);
+            freed += dead;
             // Release: pairs with Acquire in `take_word`.
             if shared {
                 word.fetch_and(!condemned, Release);
@@ -432,14 +457,6 @@ impl Span {
         self.words()[slot / 64].fetch_and(!(1 << (slot % 64)), Release);
         Ok(true)
     }
-}
-
-/// The groups of death bytes of word `word`: the slot each begins at, and its shift in the word.
-#[inline(always)]
-fn groups(word: usize, slots: usize) -> impl Iterator<Item = (usize, usize)> {
-    let from = word * 64;
-    let end = (from + 64).min(slots.next_multiple_of(GROUP));
-    (from..end).step_by(GROUP).map(move |at| (at, at - from))
 }
 
 /// Most words are all ones or all zeroes, and counting takes a dozen instructions where the target

@@ -189,6 +189,11 @@ impl<O: Os> Heap<O> {
                 span.slots()
             ),
         );
+        let filed = span.filed();
+        f.require(
+            state == State::Cached || filed == taken,
+            format_args!("span {span:p}: {taken} slots taken, but filed with {filed}"),
+        );
     }
 
     /// Holds words against death bytes; returns how many slots are taken.

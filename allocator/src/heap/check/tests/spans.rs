@@ -57,6 +57,14 @@ fn a_full_span_with_a_free_slot() {
 }
 
 #[test]
+fn a_span_filed_with_another_count_than_it_has() {
+    let used = Used::new();
+    let span = used.span(State::Partial);
+    span.file(span.filed() + 1);
+    used.expect(&["slots taken, but filed with"]);
+}
+
+#[test]
 fn a_free_slot_whose_death_byte_says_that_it_lives() {
     let used = Used::new();
     let span = used.span(State::Partial);
