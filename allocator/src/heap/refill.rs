@@ -76,13 +76,22 @@ impl<O: Os> Heap<O> {
         let Some(span) = (unsafe { held.span.load(Relaxed).as_ref() }) else {
             return false;
         };
-        self.fill_from(cache, class, span, held.word.get() + 1)
+        self.fill_from(cache, class, span, held.word.get() + 1, true)
     }
 
-    fn fill_from(&self, cache: &Cache, class: SizeClass, span: &Span, first: usize) -> bool {
+    /// Fills the bin from the span's words from `first` on, if one has a free slot. `shared`: as for
+    /// [`Span::take_word`].
+    fn fill_from(
+        &self,
+        cache: &Cache,
+        class: SizeClass,
+        span: &Span,
+        first: usize,
+        shared: bool,
+    ) -> bool {
         let held = &cache.held[class.index()];
         for word in first..span.word_count() {
-            let free = span.take_word(word);
+            let free = span.take_word(word, shared);
             if free != 0 {
                 let free = self.beginning_at_random(cache, span, word, free);
                 span.prefetch_word(word + 1);
@@ -143,12 +152,12 @@ impl<O: Os> Heap<O> {
         held.span
             .store(core::ptr::from_ref(span).cast_mut(), Relaxed);
         held.epoch.set(lists.epoch);
+        let first = self.first_word(cache, span);
+        let filled = self.fill_from(cache, class, span, first, false)
+            || (first > 0 && self.fill_from(cache, class, span, 0, false));
         drop(lists);
         self.live
             .add(span.pages() * PAGE - taken * span.slot_bytes());
-        let first = self.first_word(cache, span);
-        let filled = self.fill_from(cache, class, span, first)
-            || (first > 0 && self.fill_from(cache, class, span, 0));
         debug_assert!(filled, "a span was taken for its free slots");
         Ok(cost)
     }

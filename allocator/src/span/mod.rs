@@ -319,9 +319,10 @@ impl Span {
         usize::from(self.filed.load(Relaxed))
     }
 
-    /// Takes all free slots of word `word`: a bit for each. Only whoever holds the span may.
+    /// Takes all free slots of word `word`: a bit for each. Only whoever holds the span may. `shared` says that a
+    /// sweep may free slots meanwhile; without, callers hold the class's lock.
     #[inline]
-    pub fn take_word(&self, word: usize) -> u64 {
+    pub fn take_word(&self, word: usize, shared: bool) -> u64 {
         let w = &self.words()[word];
         // Acquire, here and below: pairs with Release in `sweep`, which is done with the death bytes
         // of the slots that it freed.
@@ -329,6 +330,10 @@ impl Span {
         while taken != u64::MAX {
             self.set_deaths(word, !taken, 0);
             // Release: pairs with Acquire in `sweep`; who sees the slots taken sees their death bytes clear.
+            if !shared {
+                w.store(u64::MAX, Release);
+                break;
+            }
             match w.compare_exchange(taken, u64::MAX, AcqRel, Acquire) {
                 Ok(_) => break,
                 // A sweep freed more meanwhile.
