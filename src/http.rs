@@ -45,8 +45,8 @@ const AFTER_FORK: Duration = Duration::from_secs(1);
 const TRIES: u32 = 20;
 const BETWEEN: Duration = Duration::from_millis(100);
 
-/// Bytes of stack: reading debug information, for a profile's functions, goes deep.
-const STACK: usize = 8 << 20;
+/// Bytes of stack.
+const STACK: usize = 1 << 20;
 
 /// Sets where the process is to be served.
 pub fn configure(address: Option<SocketAddr>) {

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use goheap_stats::PAGE_STYLE;
@@ -22,12 +23,14 @@ pub const HTML: &str = "text/html; charset=utf-8";
 const JSON: &str = "application/json; charset=utf-8";
 
 /// What there is to be asked about.
-pub struct Site<'a> {
-    pub program: &'a dyn Program,
+pub struct Site {
+    pub program: &'static dyn Program,
+    /// Held by the thread that makes an answer: one at a time, for a profile's names may take much memory.
+    pub at_work: Arc<Mutex<()>>,
     /// The address that the server was given.
     pub given: SocketAddr,
     /// How many are being answered over some time.
-    pub waiting: Cell<usize>,
+    pub over_time: Cell<usize>,
 }
 
 /// An answer, or what will be one.
@@ -36,13 +39,16 @@ pub enum Answer {
     Later(Later),
 }
 
-/// An answer over some time, which others are served in.
+/// An answer that is made after some time, and takes some, in which others are served.
 pub struct Later {
     pub after: Duration,
-    pub then: Box<dyn FnOnce(&Site<'_>) -> Response>,
+    /// Makes it, in a thread of its own.
+    pub then: Box<Make>,
 }
 
-impl Site<'_> {
+type Make = dyn FnOnce(&dyn Program) -> Response + Send;
+
+impl Site {
     /// Answers a request.
     pub fn answer(&self, request: &Request) -> Answer {
         let get = request.method == Method::Get;

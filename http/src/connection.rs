@@ -1,12 +1,15 @@
 //! A client, from its first byte to its last: one request, one answer, and the connection is over.
 //!
 //! ```text
-//! Reading ──▶ (Waiting, for an answer over some seconds) ──▶ Writing ──▶ Lingering
+//! Reading ──▶ (Waiting, for an answer over some seconds ──▶ Making, in another thread) ──▶ Writing ──▶ Lingering
 //! ```
 //! Each state has its deadline, which no trickle of bytes puts off for good. Nothing here blocks.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::sync::PoisonError;
+use std::sync::mpsc::{Receiver, TryRecvError, channel};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::PollFlags;
@@ -24,6 +27,10 @@ const WRITING: Duration = Duration::from_secs(60);
 const LINGERING: Duration = Duration::from_secs(1);
 /// A client that has not taken a byte of its answer for this long may be left for another.
 const STALLED: Duration = Duration::from_secs(1);
+/// How often it is looked whether an answer is made.
+const LOOK: Duration = Duration::from_millis(5);
+/// Bytes of stack for making one: reading debug information, for a profile's functions, goes deep.
+const STACK: usize = 8 << 20;
 /// Bytes of what a client sends beyond its request that are thrown away for it.
 const THROWN_AWAY: usize = 1 << 20;
 
@@ -31,6 +38,7 @@ enum State {
     /// What there is of the request's head.
     Reading(Vec<u8>),
     Waiting(Later),
+    Making(Receiver<Response>),
     Writing {
         bytes: Vec<u8>,
         written: usize,
@@ -47,6 +55,8 @@ pub struct Connection {
     deadline: Instant,
     /// When it last got on.
     moved: Instant,
+    /// Only the head of the answer is asked for.
+    without_body: bool,
 }
 
 impl Connection {
@@ -58,6 +68,7 @@ impl Connection {
             state: State::Reading(Vec::new()),
             deadline: now + READING,
             moved: now,
+            without_body: false,
         })
     }
 
@@ -74,14 +85,19 @@ impl Connection {
     pub fn interest(&self) -> PollFlags {
         match self.state {
             State::Writing { .. } => PollFlags::OUT,
-            State::Waiting(_) => PollFlags::RDHUP,
+            State::Waiting(_) | State::Making(_) => PollFlags::RDHUP,
             State::Reading(_) | State::Lingering { .. } => PollFlags::IN,
         }
     }
 
-    /// Whether it is being answered over some time.
-    pub fn is_waiting(&self) -> bool {
-        matches!(self.state, State::Waiting(_))
+    /// Whether it is answered for some time that it asked for.
+    pub fn is_over_time(&self) -> bool {
+        matches!(&self.state, State::Waiting(later) if !later.after.is_zero())
+    }
+
+    /// Whether its answer is yet to come.
+    fn is_waiting(&self) -> bool {
+        matches!(self.state, State::Waiting(_) | State::Making(_))
     }
 
     /// Since when it waits for its client, if it does: not while it owes that an answer that takes time.
@@ -89,18 +105,16 @@ impl Connection {
         let waits = match self.state {
             State::Reading(_) | State::Lingering { .. } => true,
             State::Writing { .. } => now >= self.moved + STALLED,
-            State::Waiting(_) => false,
+            State::Waiting(_) | State::Making(_) => false,
         };
         waits.then_some(self.moved)
     }
 
     /// Goes on as far as it can; `false`: it is over.
-    pub fn step(&mut self, ready: PollFlags, now: Instant, site: &Site<'_>) -> bool {
+    pub fn step(&mut self, ready: PollFlags, now: Instant, site: &Site) -> bool {
         if self.is_waiting() {
-            return match now >= self.deadline {
-                true => self.answer_late(now, site),
-                false => ready.is_empty(),
-            };
+            // All that its client can have said is that it is gone.
+            return ready.is_empty() && (now < self.deadline || self.answer_late(now, site));
         }
         if now >= self.deadline {
             return false;
@@ -112,7 +126,7 @@ impl Connection {
             State::Reading(_) => self.read(now, site),
             State::Writing { .. } => self.write(now),
             State::Lingering { .. } => self.linger(),
-            State::Waiting(_) => Ok(true),
+            State::Waiting(_) | State::Making(_) => Ok(true),
         };
         match result {
             Ok(goes_on) => goes_on,
@@ -120,7 +134,7 @@ impl Connection {
         }
     }
 
-    fn read(&mut self, now: Instant, site: &Site<'_>) -> io::Result<bool> {
+    fn read(&mut self, now: Instant, site: &Site) -> io::Result<bool> {
         let State::Reading(head) = &mut self.state else {
             return Ok(true);
         };
@@ -134,33 +148,50 @@ impl Connection {
             Ok(None) if head.len() < HEAD_LIMIT => return Ok(true),
             Ok(None) => Response::refusal(431, "the request's head is longer than 8 KiB"),
             Err(refusal) => refusal,
-            Ok(Some(request)) => match site.answer(&request) {
-                Answer::Now(response) if request.without_body => response.without_body(),
-                Answer::Now(response) => response,
-                Answer::Later(later) => {
-                    site.waiting.set(site.waiting.get() + 1);
-                    self.deadline = now + later.after;
-                    self.state = State::Waiting(later);
-                    return Ok(true);
+            Ok(Some(request)) => {
+                self.without_body = request.without_body;
+                match site.answer(&request) {
+                    Answer::Now(response) => response,
+                    Answer::Later(later) => {
+                        let over_time = site.over_time.get() + usize::from(!later.after.is_zero());
+                        site.over_time.set(over_time);
+                        self.deadline = now + later.after;
+                        self.state = State::Waiting(later);
+                        return Ok(true);
+                    }
                 }
-            },
+            }
         };
-        self.begin_to_write(&response, now)
+        self.begin_to_write(response, now)
     }
 
-    fn answer_late(&mut self, now: Instant, site: &Site<'_>) -> bool {
+    fn answer_late(&mut self, now: Instant, site: &Site) -> bool {
         let state = std::mem::replace(&mut self.state, State::Reading(Vec::new()));
-        let State::Waiting(later) = state else {
-            return false;
+        let making = match state {
+            State::Waiting(later) => made_apart(later, site),
+            State::Making(making) => making,
+            _ => return false,
         };
-        let response = (later.then)(site);
-        match self.begin_to_write(&response, now) {
+        let response = match making.try_recv() {
+            Ok(response) => response,
+            Err(TryRecvError::Empty) => {
+                self.deadline = now + LOOK;
+                self.state = State::Making(making);
+                return true;
+            }
+            Err(TryRecvError::Disconnected) => Response::refusal(500, "the answer cannot be made"),
+        };
+        match self.begin_to_write(response, now) {
             Ok(goes_on) => goes_on,
             Err(error) => error.kind() == ErrorKind::WouldBlock,
         }
     }
 
-    fn begin_to_write(&mut self, response: &Response, now: Instant) -> io::Result<bool> {
+    fn begin_to_write(&mut self, response: Response, now: Instant) -> io::Result<bool> {
+        let response = match self.without_body {
+            true => response.without_body(),
+            false => response,
+        };
         self.state = State::Writing {
             bytes: response.bytes(),
             written: 0,
@@ -200,4 +231,20 @@ impl Connection {
         *thrown_away += n;
         Ok(n > 0 && *thrown_away < THROWN_AWAY)
     }
+}
+
+/// Has an answer made in a thread of its own, after others that are being made. Where the system refuses a thread, or
+/// the answer fails, none comes.
+fn made_apart(later: Later, site: &Site) -> Receiver<Response> {
+    let (to, making) = channel();
+    let (program, at_work) = (site.program, site.at_work.clone());
+    let thread = thread::Builder::new()
+        .name("goheap-answer".into())
+        .stack_size(STACK);
+    let _ = thread.spawn(move || {
+        let _alone = at_work.lock().unwrap_or_else(PoisonError::into_inner);
+        // A client that is gone takes none.
+        let _ = to.send((later.then)(program));
+    });
+    making
 }

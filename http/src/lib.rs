@@ -11,7 +11,7 @@
 //! | `POST /debug/gc`, `/debug/free`, `/debug/set` | turn a knob |
 //!
 //! It runs in one thread of somebody's program, and knows that program as a [`Program`] only. That thread
-//! waits for all clients at once and for none in particular: a connection has limits for its size
+//! waits for all clients at once and for none in particular, and has a profile, which takes long, made in another: a connection has limits for its size
 //! and time (`connection.rs`), and there is a limited number of them (`server.rs`), of which
 //! the one that got on least makes room for a new one. Who asks is checked first (`request.rs`): a browser that another site's page
 //! has ask for something is refused.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use goheap_stats::profile::{Samples, Shown};
 
+use crate::Program;
 use crate::answer::{Answer, Later, Site};
 use crate::process;
 use crate::request::Request;
@@ -18,7 +19,7 @@ const DELTAS: usize = 4;
 const DAY: u64 = 86_400;
 
 /// Answers for what stands behind `/debug/pprof/`.
-pub fn answer(site: &Site<'_>, name: &str, request: &Request) -> Answer {
+pub fn answer(site: &Site, name: &str, request: &Request) -> Answer {
     let shown = match name {
         "" => return Answer::Now(Response::ok(crate::answer::HTML, INDEX)),
         "cmdline" => return Answer::Now(Response::text(process::command_line().join("\0"))),
@@ -43,7 +44,10 @@ pub fn answer(site: &Site<'_>, name: &str, request: &Request) -> Answer {
             if collects && name == "heap" {
                 site.program.gc();
             }
-            Answer::Now(profile.written(&site.program.samples(), site, ""))
+            Answer::Later(Later {
+                after: Duration::ZERO,
+                then: Box::new(move |program| profile.written(&program.samples(), program, "")),
+            })
         }
     }
 }
@@ -57,7 +61,7 @@ struct Profile {
 
 impl Profile {
     /// What comes in the time from now on.
-    fn over(self, seconds: &str, site: &Site<'_>) -> Answer {
+    fn over(self, seconds: &str, site: &Site) -> Answer {
         let refused = |status, why: &str| Answer::Now(Response::refusal(status, why));
         let Some(seconds) = seconds.parse().ok().filter(|s| (1..=DAY).contains(s)) else {
             let why = format!("seconds is to be a whole number from 1 to {DAY}, not {seconds:?}");
@@ -69,7 +73,7 @@ impl Profile {
                 "a profile over some seconds is not to be had as text: seconds and debug exclude each other",
             );
         }
-        if site.waiting.get() >= DELTAS {
+        if site.over_time.get() >= DELTAS {
             return refused(
                 503,
                 "four profiles over some seconds are under way; there may be no more",
@@ -78,18 +82,18 @@ impl Profile {
         let before = site.program.samples();
         Answer::Later(Later {
             after: Duration::from_secs(seconds),
-            then: Box::new(move |site| {
-                let since = site.program.samples().since(&before);
-                self.written(&since, site, "-delta")
+            then: Box::new(move |program| {
+                let since = program.samples().since(&before);
+                self.written(&since, program, "-delta")
             }),
         })
     }
 
-    fn written(&self, samples: &Samples, site: &Site<'_>, ending: &str) -> Response {
-        let symbols = site.program.symbols(samples);
+    fn written(&self, samples: &Samples, program: &dyn Program, ending: &str) -> Response {
+        let symbols = program.symbols(samples);
         let mut body = Vec::new();
         let (kind, result) = if self.as_text {
-            let (stats, _) = site.program.counters();
+            let (stats, _) = program.counters();
             (
                 "text/plain; charset=utf-8",
                 samples.write_text(&symbols, &stats, &mut body),

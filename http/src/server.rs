@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -46,11 +47,12 @@ impl Server {
     ///
     /// # Errors
     /// The system refuses to wait for connections.
-    pub fn run(self, program: &dyn Program) -> io::Result<()> {
+    pub fn run(self, program: &'static dyn Program) -> io::Result<()> {
         let site = Site {
             program,
+            at_work: Arc::new(Mutex::new(())),
             given: self.given,
-            waiting: Cell::new(0),
+            over_time: Cell::new(0),
         };
         let mut connections: Vec<Connection> = Vec::new();
         let mut accept_at = Instant::now();
@@ -61,10 +63,10 @@ impl Server {
             let (new, old) = ready
                 .split_last()
                 .map_or((false, &[][..]), |(new, old)| (!new.is_empty(), old));
-            let waiting = connections
+            let over_time = connections
                 .iter()
-                .filter(|connection| connection.is_waiting());
-            site.waiting.set(waiting.count());
+                .filter(|connection| connection.is_over_time());
+            site.over_time.set(over_time.count());
             let mut old = old.iter();
             connections.retain_mut(|connection| {
                 let ready = old.next().copied().unwrap_or(PollFlags::empty());

@@ -246,6 +246,30 @@ fn clients_that_read_nothing_hold_nobody_up() {
 }
 
 #[test]
+fn profiles_whose_names_take_long_hold_nobody_up() {
+    let (address, made) = served();
+    let held = made.names.lock().unwrap();
+    let mut profiles: Vec<_> = (0..3).map(|_| connected(address)).collect();
+    for stream in &mut profiles {
+        let request = format!("GET /debug/pprof/heap HTTP/1.1\r\nHost: {address}\r\n\r\n");
+        stream
+            .write_all(request.as_bytes())
+            .expect("it takes a request");
+    }
+    for _ in 0..3 {
+        assert_eq!(asked(address, "GET /debug/vars", "").status, 200);
+    }
+    // One that goes away meanwhile is no trouble, and the others are answered at last.
+    drop(profiles.pop());
+    drop(held);
+    for stream in &mut profiles {
+        let reply = reply(stream);
+        assert_eq!(reply.status, 200);
+        assert_eq!(reply.header("Content-Type"), "application/octet-stream");
+    }
+}
+
+#[test]
 fn a_client_that_dribbles_is_left_after_a_while() {
     let (address, _) = served();
     let mut slow = connected(address);
