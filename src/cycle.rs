@@ -19,6 +19,7 @@
 
 use crate::background;
 use crate::collector::Collector;
+use crate::profile;
 use crate::runtime::{HEAP, RUNTIME};
 use crate::thread;
 use core::sync::atomic::Ordering::Relaxed;
@@ -69,14 +70,18 @@ pub fn end_if_over(bytes: u64) {
 pub fn begin_if_due(bytes: u64) {
     // Whatever the last sweep left is swept before the next epoch closes.
     let due = HEAP.live().get() >= RUNTIME.trigger.load(Relaxed);
-    if due && !HEAP.progress().is_done() {
-        finish_sweep();
+    if due {
+        profile::look_for_peak();
+        if !HEAP.progress().is_done() {
+            finish_sweep();
+        }
     }
     with_collector(|c| c.begin_if_due(os::monotonic_ns(), bytes));
 }
 
 /// Runs a whole cycle, sweep included; what is dead when this is called is free when it returns.
 pub fn collect(why: Why) {
+    profile::look_for_peak();
     let mut collected = false;
     while !collected {
         finish_sweep();

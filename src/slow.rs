@@ -170,6 +170,7 @@ pub fn alloc_large(bytes: usize, align: usize, zeroed: bool) -> *mut u8 {
     if large.sampled {
         profile::sample(large.at, bytes);
     }
+    look_for_peak(large.cost);
     large.at
 }
 
@@ -282,6 +283,7 @@ pub unsafe fn make_room(at: *mut u8, bytes: usize) -> Result<(), usize> {
     if sampled {
         profile::sample(at, bytes);
     }
+    look_for_peak(cost);
     Ok(())
 }
 
@@ -333,13 +335,19 @@ fn pay_sweep_debt(span_bytes: usize, pages_swept_by_caller: usize) {
     }
 }
 
+/// The heap may be at its largest, if much came into memory at once. To be asked when the object is sampled that is why.
+fn look_for_peak(cost: Refill) {
+    if profile::is_much(cost.released as u64, HEAP.pages().bytes.backed()) {
+        profile::look_for_peak();
+    }
+}
+
 /// Hands back what the allocation makes the heap exceed its goals by, and sees to a cycle that is due.
 fn after_taking(cost: Refill, bytes: usize) {
     let limit = RUNTIME.memory_limit.load(Relaxed);
     if cost.growth > 0 || limit != i64::MAX {
         assist_scavenging(cost, limit);
     }
-    profile::look_for_peak();
     if HEAP.live().get() >= RUNTIME.attention.load(Relaxed) {
         cycle::begin_if_due(bytes as u64);
     }

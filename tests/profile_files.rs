@@ -177,6 +177,33 @@ fn the_largest_moment_is_kept_though_all_of_it_is_gone() {
     std::fs::remove_dir_all(folder).expect("the folder is there");
 }
 
+/// The largest moment is told by what is resident: idle pages that are kept count, too.
+#[test]
+fn what_comes_beside_idle_pages_is_the_largest_moment() {
+    let folder = folder("beside");
+    child::run(
+        what_comes_beside_idle_pages_is_the_largest_moment,
+        within(&folder, &[("GOGC", "off")]),
+        || {
+            // Idle runs of 4 MiB, between what stays.
+            let mut runs: Vec<(Vec<u8>, Vec<u8>)> = (0..20)
+                .map(|_| (vec![1u8; 4 << 20], vec![1u8; 64 << 10]))
+                .collect();
+            for (large, _) in &mut runs {
+                *large = Vec::new();
+            }
+            goheap::gc();
+            // Less than that was, but it fits nowhere.
+            let large = black_box(vec![1u8; 48 << 20]);
+            let peak = Profile::peak().total().inuse_space;
+            assert!((48e6..60e6).contains(&peak), "{peak}");
+            black_box((large, runs));
+        },
+    )
+    .expect_success();
+    std::fs::remove_dir_all(folder).expect("the folder is there");
+}
+
 #[test]
 fn a_large_block_that_grows_where_it_is_counts_as_large_as_it_is() {
     let folder = folder("growth");

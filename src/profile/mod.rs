@@ -42,7 +42,7 @@ use std::io::{self, Write};
 
 pub(crate) use dump::{before_end, begin, serve, watch_signal};
 pub(crate) use in_use::sampled;
-pub(crate) use peak::look as look_for_peak;
+pub(crate) use peak::{is_much, look as look_for_peak};
 pub(crate) use walk::{capture, fork_lock, fork_unlock};
 
 /// Sets how often objects are sampled, and whether profiles are written at exit.
@@ -107,12 +107,14 @@ impl Profile {
         Self::of(Moment::LastCycle)
     }
 
-    /// That of the moment at which the heap had more memory in spans than ever before, up to a 32nd: what was in use
+    /// That of the moment at which more of the heap was resident than ever before, up to a 32nd: what was in use
     /// is what no sweep had freed by then. Kept as it happened; costs what [`Profile::now`] does.
     pub fn peak() -> Self {
+        RUNTIME.start();
+        peak::look();
         let Self(mut samples) = Self::of(Moment::Peak);
         let bytes = peak::kept_bytes();
-        let comment = format!("when the heap was at its largest, with {bytes} bytes in spans");
+        let comment = format!("when the heap was at its largest, with {bytes} bytes in memory");
         samples.comments.push(comment);
         Self(samples)
     }
