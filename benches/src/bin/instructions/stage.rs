@@ -37,6 +37,8 @@ pub const STAGES: &[Stage] = &[
     stage("alloc/64", "allocate", allocate::<64>),
     stage("alloc/512", "allocate", allocate::<512>),
     stage("alloc/4096", "allocate", allocate::<4096>),
+    // One that is sampled for the heap profile where the last one was.
+    stage("alloc/64-sampled", "allocate", sampled),
     stage("alloc_zeroed/64", "zeroed", zeroed),
     stage("realloc/64-in-place", "reallocate", reallocate::<64, 60>),
     stage(
@@ -94,6 +96,21 @@ fn allocate<const SIZE: usize>() -> u64 {
         black_box(counted::allocate::<SIZE>());
     }
     count as u64
+}
+
+/// So many that the words and the spans that they take, and the first walk, are a small part.
+fn sampled() -> u64 {
+    const COUNT: u64 = 4000;
+    goheap::profile::set_rate(1);
+    // A new thread draws its samples at the new rate.
+    let thread = std::thread::spawn(|| {
+        counted::warm(64);
+        for _ in 0..COUNT {
+            black_box(counted::allocate::<64>());
+        }
+    });
+    thread.join().expect("it only allocates");
+    COUNT
 }
 
 fn zeroed() -> u64 {
