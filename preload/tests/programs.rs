@@ -271,6 +271,21 @@ fn node_parses_json_in_a_loop() {
     });
 }
 
+/// Code that is made at run time has no unwind tables, and what it keeps for a frame pointer may be anything: each
+/// object's stack is walked.
+#[test]
+fn node_compresses_with_each_object_sampled() {
+    let script = "
+        const zlib = require('zlib');
+        let sum = 0;
+        const deep = n => n > 0 ? 1 + deep(n - 1) : zlib.deflateSync(Buffer.alloc(5000, 'a')).length;
+        for (let i = 0; i < 2000; i++) sum += deep(i % 50);
+        console.log(sum);";
+    succeeds_on_both("node", |command, _| {
+        command.args(["-e", script]).env("GOHEAP_PROFILE_RATE", "1");
+    });
+}
+
 #[test]
 fn python_passes_its_own_tests_on_malloc() {
     // Where `python3` is found first may be a shim that starts others.
