@@ -29,7 +29,7 @@ impl<O: Os> Heap<O> {
         span.extend(old + more, run.dirty);
         self.arena.set_spans(run.first, more, Some(span));
         self.large.count(0, more * PAGE);
-        let sampled = self.sample_again(&lists, span);
+        let sampled = self.sample_again(&lists, span, more * PAGE);
         drop(lists);
         self.live.add(more * PAGE);
         Some((run.into(), sampled))

@@ -273,13 +273,24 @@ impl<O: Os> Heap<O> {
         table.for_each_site(|site| site.peak = (site.cycles.all(), site.held));
     }
 
-    /// A large object grew where it is: it is sampled anew, by its new size, as if it had been moved. Callers hold
-    /// its class's lock. Returns whether it is to be.
-    pub(super) fn sample_again(&self, lists: &Lists, span: &Span) -> bool {
-        if !span.records.load(Relaxed).is_null() {
+    /// A large object grew where it is by `added` bytes, which are sampled as any: so it is sampled with the probability of one of
+    /// its size. One that was is written down anew when it has grown by 1/16 since, or by what lies between two samples. Callers hold its
+    /// class's lock. Returns whether it is to be.
+    pub(super) fn sample_again(&self, lists: &Lists, span: &Span, added: usize) -> bool {
+        // SAFETY: records of a span are under its class's lock; sites are never unmapped.
+        let then = unsafe {
+            let record = span.records.load(Relaxed).as_ref();
+            record.map(|record| (*record.site).slot_bytes)
+        };
+        let Some(then) = then else {
+            return self.large_is_sampled(added);
+        };
+        let grown = (span.slot_bytes() - then) as u64;
+        let much = grown > (then as u64 / 16).min(self.rate.get());
+        if much {
             self.forget(span, lists.epoch, true, |_| true);
         }
-        self.large_is_sampled(span.slot_bytes())
+        much
     }
 
     /// Says of each site how much its survivors keep from going idle. A live object keeps its span's pages
