@@ -129,12 +129,16 @@ fn few_survivors_hold_the_spans_that_they_lie_in() {
     let folder = folder("held");
     child::run(
         few_survivors_hold_the_spans_that_they_lie_in,
-        with(&folder, "1"),
+        |command| {
+            with(&folder, "1")(command);
+            // No cycle before all are there: what it frees would be filled again.
+            command.env("GOGC", "off");
+        },
         || {
             goheap::gc();
             let (before, spans_before) = (Profile::now(), goheap::read_mem_stats().heap_inuse);
             // 128 objects fill a span of 8 KiB: one of each is kept.
-            let objects = (0..200 * 128).map(|_| Box::new([1u8; 64]));
+            let objects = (0..1600 * 128).map(|_| Box::new([1u8; 64]));
             let kept: Vec<Box<[u8; 64]>> = objects
                 .enumerate()
                 .filter(|(i, _)| i % 128 == 0)
@@ -146,11 +150,11 @@ fn few_survivors_hold_the_spans_that_they_lie_in() {
             let since = Profile::now().since(&before).total();
             // … and what walking took.
             assert!(
-                (12_800.0..100_000.0).contains(&since.inuse_space),
+                (102_400.0..250_000.0).contains(&since.inuse_space),
                 "{since:?}"
             );
-            assert!(spans > 1_500_000, "{spans}");
-            assert_near("held_space", since.held_space, spans as f64, 10.0);
+            assert!(spans > 12_500_000, "{spans}");
+            assert_near("held_space", since.held_space, spans as f64, 5.0);
             black_box(kept);
         },
     )
