@@ -413,8 +413,24 @@ impl Options {
     };
 
     /// What the environment says. Complains on standard error about values that it cannot take.
+    /// In a process with more rights than who started it, nothing that it says opens a file or a port.
     pub fn from_environment() -> Self {
-        Self::from_lookup(os::environment, os::stderr_line)
+        let options = Self::from_lookup(os::environment, os::stderr_line);
+        if os::is_privileged() {
+            options.within_the_process()
+        } else {
+            options
+        }
+    }
+
+    /// The same without all that others are shown, let into, or left in files.
+    fn within_the_process(self) -> Self {
+        Self {
+            publish: false,
+            http: None,
+            profile_at_exit: false,
+            ..self
+        }
     }
 
     fn from_lookup<'a>(

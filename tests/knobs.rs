@@ -1,6 +1,10 @@
 //! What the environment says of the heap is done, and what it cannot mean is said once.
 
 use std::alloc::{GlobalAlloc, Layout};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use goheap::GoHeap;
@@ -314,4 +318,80 @@ fn a_build_without_a_server_says_so() {
     assert_eq!(outcome.stderr.lines().count(), 1, "{outcome}");
     let words = "GOHEAP_HTTP=127.0.0.1:0 has no effect: this build has no server";
     assert!(outcome.stderr.contains(words), "{outcome}");
+}
+
+/// A copy of this binary that runs with root's rights whoever starts it, which goes when this does. `None` where
+/// there may be none, or who has no rights could not reach it.
+struct Setuid(PathBuf);
+
+impl Setuid {
+    fn new() -> Option<Self> {
+        let copy = Self(std::env::temp_dir().join(format!("goheap-setuid-{}", std::process::id())));
+        let own = std::env::current_exe().expect("the path of this binary");
+        fs::copy(own, &copy.0).ok()?;
+        fs::set_permissions(&copy.0, Permissions::from_mode(0o4755)).ok()?;
+        Some(copy)
+    }
+}
+
+impl Drop for Setuid {
+    fn drop(&mut self) {
+        // What stays in the directory for temporary files harms nobody.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// Who has no rights.
+const NOBODY: u32 = 65534;
+
+#[test]
+fn a_setuid_program_is_not_seen_whatever_its_user_says() {
+    // SAFETY: reads a number.
+    let root = unsafe { libc::geteuid() } == 0;
+    let in_child = std::env::var_os("AS_NOBODY").is_some();
+    let copy = match in_child {
+        true => None,
+        false => Setuid::new().filter(|_| root),
+    };
+    if copy.is_none() && !in_child {
+        eprintln!("not root, or no setuid programs here; nothing is tested");
+        return;
+    }
+    let body = || {
+        churn(MIB);
+        let tasks = fs::read_dir("/proc/self/task").expect("a list of threads");
+        let names = tasks.map(|task| {
+            let task = task.expect("a thread").path();
+            fs::read_to_string(task.join("comm")).unwrap_or_default()
+        });
+        let seen = names.filter(|name| name.starts_with("goheap-publish"));
+        child::report("seen", seen.count());
+        child::report("percent", goheap::set_gc_percent(100));
+        // SAFETY: reads two numbers.
+        let raised = unsafe { libc::geteuid() == 0 && libc::getuid() == NOBODY };
+        child::report("raised", raised);
+    };
+    let program = copy.as_ref().map_or(Path::new(""), |copy| &copy.0);
+    let start = |uid: u32| {
+        let configure = move |command: &mut Command| {
+            command
+                .current_dir("/")
+                .envs([("AS_NOBODY", "1"), ("GOGC", "50"), ("GOHEAP_PUBLISH", "1")])
+                .uid(uid);
+        };
+        let test = a_setuid_program_is_not_seen_whatever_its_user_says;
+        child::run_copy(program, test, configure, body).expect_success()
+    };
+    // The control: for root it is a program as any other.
+    let own = start(0);
+    assert_eq!((own.reported("seen"), own.reported("percent")), ("1", "50"));
+    let raised = start(NOBODY);
+    if raised.reported("raised") == "true" {
+        assert_eq!(
+            (raised.reported("seen"), raised.reported("percent")),
+            ("0", "50")
+        );
+    } else {
+        eprintln!("setuid bits have no effect here; nothing is tested");
+    }
 }

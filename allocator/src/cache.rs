@@ -11,6 +11,7 @@
 //! writes entries and then publishes how much room is left; it takes the lock only to
 //! start the log anew.
 
+use crate::death_log::DeathLog;
 use crate::heap::Deaths;
 use crate::lock::{Lock, Rank};
 use crate::os::thread_words;
@@ -22,7 +23,7 @@ use crate::span::{Span, Tag};
 use crate::tiny::Tiny;
 use core::cell::Cell;
 use core::ptr::{NonNull, null_mut};
-use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize};
 
 /// Deaths that a log holds before it must be flushed.
@@ -217,27 +218,17 @@ impl Cache {
     #[inline(always)]
     #[must_use]
     pub unsafe fn log(&self, address: usize) -> bool {
-        let room = self.room.load(Relaxed);
-        if room == 0 {
-            return false;
+        // SAFETY: the caller's contract; the nothing has no room.
+        unsafe { self.death_log().push(address) }
+    }
+
+    /// What its owner has freed.
+    #[inline(always)]
+    pub(crate) fn death_log(&self) -> DeathLog<'_, LOG_CAPACITY> {
+        DeathLog {
+            room: &self.room,
+            entries: &self.log,
         }
-        // SAFETY: there is no more room than entries.
-        unsafe { self.log.get_unchecked(room - 1) }.store(address, Relaxed);
-        // Release: pairs with Acquire in `logged`; the entry is there before the room says so.
-        self.room.store(room - 1, Release);
-        true
-    }
-
-    /// The entries written down so far, the last one first, without the first `upto`.
-    pub(crate) fn logged(&self, upto: usize) -> &[AtomicUsize] {
-        // Acquire: pairs with Release in `log`.
-        let room = self.room.load(Acquire);
-        self.log.get(room..LOG_CAPACITY - upto).unwrap_or(&[])
-    }
-
-    /// Starts the log anew. Only the owner may, holding the log's lock.
-    pub(crate) fn restart_log(&self) {
-        self.room.store(LOG_CAPACITY, Relaxed);
     }
 
     /// Slots of `class` handed out so far. Exact while the owner rests.

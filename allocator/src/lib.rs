@@ -30,6 +30,7 @@ pub mod bits;
 pub mod cache;
 pub mod central;
 pub mod counters;
+mod death_log;
 pub mod heap;
 pub mod lock;
 pub mod meta;
@@ -39,6 +40,7 @@ mod prefetch;
 pub mod sample;
 pub mod size_class;
 pub mod span;
+mod sync;
 pub mod tiny;
 
 pub use cache::{Cache, LOG_CAPACITY};

@@ -6,9 +6,9 @@
 //! The word is free (0), held (1), or held with sleepers (2).
 
 use crate::os::Futex;
+use crate::sync::Ordering::{Acquire, Relaxed, Release};
 use core::cell::UnsafeCell;
 use core::ops::{Deref, DerefMut};
-use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 /// The order in which locks may be taken: only ascending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -90,9 +90,6 @@ mod order {
     }
 }
 
-/// Looks at a held lock before sleeping: some three microseconds.
-const SPINS: u32 = 100;
-
 /// Something that only the holder of the lock may touch.
 #[derive(Debug)]
 pub struct Lock<T> {
@@ -160,8 +157,7 @@ impl<T> Lock<T> {
 
     #[cold]
     fn acquire_contended(&self) {
-        // What is done under a lock takes a microsecond at the most, a sleep and a wake-up ten.
-        for _ in 0..SPINS {
+        for _ in 0..Futex::LOOKS {
             core::hint::spin_loop();
             if self.word.0.load(Relaxed) == 0
                 && self.word.0.compare_exchange(0, 1, Acquire, Relaxed).is_ok()
@@ -244,21 +240,5 @@ impl<T> Drop for Guard<'_, T> {
     fn drop(&mut self) {
         // SAFETY: the guard held the lock and ends here.
         unsafe { self.lock.release() };
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn additions_under_the_lock_are_not_lost() {
-        let lock = Lock::new(Rank::Pages, 0u64);
-        std::thread::scope(|s| {
-            for _ in 0..4 {
-                s.spawn(|| (0..10_000).for_each(|_| *lock.lock() += 1));
-            }
-        });
-        assert_eq!(*lock.lock(), 40_000);
     }
 }

@@ -125,6 +125,29 @@ fn an_address_is_loopback_unless_it_says_another() {
 }
 
 #[test]
+fn with_more_rights_than_its_user_a_process_opens_nothing_and_is_tuned_all_the_same() {
+    let memory = [
+        ("GOGC", "50"),
+        ("GOMEMLIMIT", "1GiB"),
+        ("GOHEAP_POISON", "1"),
+    ];
+    let outward = [
+        ("GOHEAP_HTTP", "6060"),
+        ("GOHEAP_PROFILE_AT_EXIT", "1"),
+        ("GOHEAP_PUBLISH", "1"),
+    ];
+    let (asked, _) = parse(&[memory, outward].concat());
+    let (tuned, _) = parse(&memory);
+    assert_eq!(
+        asked.within_the_process(),
+        Options {
+            publish: false,
+            ..tuned
+        }
+    );
+}
+
+#[test]
 fn an_empty_variable_says_nothing() {
     assert_eq!(
         parse(&[("GOGC", ""), ("GOMEMLIMIT", ""), ("GODEBUG", "")]),

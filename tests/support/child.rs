@@ -7,6 +7,7 @@
 
 use std::io::{Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -79,7 +80,15 @@ pub fn report(name: &str, value: impl std::fmt::Display) {
 /// Runs `body` in a child process. `test` is the test function that calls this, and calls it
 /// with this one body only; `configure` may change how the child is started.
 #[track_caller]
-pub fn run<T: Fn()>(
+pub fn run<T: Fn()>(test: T, configure: impl FnOnce(&mut Command), body: impl FnOnce()) -> Outcome {
+    let program = std::env::current_exe().expect("the path of this binary");
+    run_copy(&program, test, configure, body)
+}
+
+/// The same in a copy of this binary.
+#[track_caller]
+pub fn run_copy<T: Fn()>(
+    program: &Path,
     _test: T,
     configure: impl FnOnce(&mut Command),
     body: impl FnOnce(),
@@ -94,7 +103,7 @@ pub fn run<T: Fn()>(
     }
     let path = std::any::type_name::<T>();
     let name = path.split_once("::").map_or(path, |(_binary, name)| name);
-    let mut command = Command::new(std::env::current_exe().expect("the path of this binary"));
+    let mut command = Command::new(program);
     command
         .args([name, "--exact", "--nocapture", "--test-threads=1"])
         .env(VARIABLE, "1")

@@ -57,7 +57,7 @@ impl<O: Os> Heap<O> {
         }
         let mut drained = cache.drained.lock();
         self.drain(cache, &mut drained);
-        cache.restart_log();
+        cache.death_log().restart();
         drained.upto = 0;
     }
 
@@ -101,7 +101,7 @@ impl<O: Os> Heap<O> {
 
     /// Deals with what the log has got; its owner may go on writing.
     pub(super) fn drain(&self, cache: &Cache, drained: &mut Drained) {
-        let entries = cache.logged(drained.upto);
+        let entries = cache.death_log().since(drained.upto);
         self.deal_with(entries, drained);
         drained.upto += entries.len();
     }

@@ -186,7 +186,7 @@ impl<O: Os> Heap<O> {
             let upto = (start + size).min(end);
             let part = upto.saturating_sub(seen) as u64;
             seen = upto;
-            let taken = span.words()[slot / 64].load(Relaxed) >> (slot % 64) & 1 != 0;
+            let taken = span.words()[slot / 64].glance() >> (slot % 64) & 1 != 0;
             let dead = !matches!(span.death(slot).load(Relaxed), 0 | SHARED);
             let waits = |bin: Bin| {
                 let n = start.wrapping_sub(bin.base) / size;

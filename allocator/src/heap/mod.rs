@@ -7,6 +7,7 @@
 //! | `shared.rs` | blocks that tiny objects share |
 //! | `death.rs` | logs are flushed: deaths are written into spans; an epoch closes |
 //! | `sampled.rs` | objects sampled for the heap profile |
+//! | `progress.rs` | how far a sweep has come |
 //! | `sweep.rs` | condemned slots become free, empty spans go back to the page heap |
 //! | `threads.rs` | caches come and go with their threads; `fork` |
 //! | `watch.rs` | mistakes looked for at a price: each free at once, poison |
@@ -26,6 +27,7 @@ mod growth;
 mod holdings;
 mod live_samples;
 mod map;
+mod progress;
 mod randomize;
 mod refill;
 mod report;
@@ -43,10 +45,10 @@ pub use death::Deaths;
 pub use holdings::Holdings;
 pub use live_samples::LiveSample;
 pub use map::{Occupancy, Run, Use};
+pub use progress::Progress;
 pub use refill::{Large, Refill};
 pub use report::report_and_abort;
 pub use sampled::{Moment, SiteView, Slot};
-pub use sweep::Progress;
 pub use totals::{Allocated, ClassTotal, Totals};
 
 use crate::arena::Arena;

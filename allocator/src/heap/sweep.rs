@@ -8,26 +8,10 @@
 use super::Heap;
 use crate::central::Lists;
 use crate::os::Os;
-use crate::size_class::{CLASSES, SizeClass};
+use crate::size_class::SizeClass;
 use crate::span::{Span, State, Swept, Tag};
-use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize};
-
-/// How far the sweep has come.
-#[derive(Debug)]
-pub struct Progress {
-    /// The sweep under way, or the last one.
-    epoch: AtomicU32,
-    /// Spans that it has yet to see, above [`SPAN`]; below, pages of those it has seen. One word,
-    /// since each span swept changes both.
-    pub(super) state: AtomicU64,
-    /// Classes below this one hold no unswept span.
-    pub(super) class: AtomicUsize,
-    /// Where reclaiming goes on, in pages.
-    reclaim_at: AtomicUsize,
-    /// Pages freed by sweeps that nobody has claimed for growth yet.
-    credit: AtomicUsize,
-}
+use core::sync::atomic::AtomicUsize;
+use core::sync::atomic::Ordering::Relaxed;
 
 /// Spans swept, and given back, under one acquisition of the locks that it takes, where Go sweeps one.
 /// Eight would save more, but a sweep so far ahead had cycles come earlier than Go's.
@@ -38,63 +22,15 @@ const BATCH: usize = 2;
 /// allocation that does so should not last).
 const STEP: usize = 64;
 
-/// One unswept span in [`Progress`]'s state.
-pub(super) const SPAN: u64 = 1 << 32;
-
-impl Progress {
-    pub(super) const fn new() -> Self {
-        Self {
-            epoch: AtomicU32::new(0),
-            state: AtomicU64::new(0),
-            class: AtomicUsize::new(CLASSES),
-            reclaim_at: AtomicUsize::new(usize::MAX),
-            credit: AtomicUsize::new(0),
-        }
-    }
-
-    /// The number of the sweep under way, or of the last one.
-    #[inline]
-    pub fn epoch(&self) -> u32 {
-        self.epoch.load(Relaxed)
-    }
-
-    /// Whether every span is swept.
-    #[inline]
-    pub fn is_done(&self) -> bool {
-        // Acquire: pairs with Release where a span was swept.
-        self.state.load(Acquire) < SPAN
-    }
-
-    /// So many spans less to see, so many pages more seen.
-    fn saw(&self, spans: usize, pages: usize) {
-        let change = (pages as u64).wrapping_sub(spans as u64 * SPAN);
-        // Release: pairs with Acquire in `is_done`.
-        self.state.fetch_add(change, Release);
-    }
-
-    /// Pages of spans that this sweep has seen.
-    pub fn pages_swept(&self) -> u64 {
-        self.state.load(Relaxed) % SPAN
-    }
-}
-
 impl<O: Os> Heap<O> {
     /// Makes every span unswept, and deaths with the tag `condemned` free.
     pub fn start_sweep(&self, condemned: Tag) {
-        let p = &self.progress;
-        let epoch = p.epoch.load(Relaxed).wrapping_add(1);
-        p.credit.store(0, Relaxed);
-        // Held up by one until all classes have started, so that it does not end in between.
-        p.state.store(SPAN, Relaxed);
+        let epoch = self.progress.begin();
         for class in SizeClass::all() {
             let mut lists = self.central.class(class).lock();
-            let n = lists.start_sweep(epoch, condemned);
-            p.state.fetch_add(n as u64 * SPAN, Relaxed);
+            self.progress.add(lists.start_sweep(epoch, condemned));
         }
-        p.epoch.store(epoch, Release);
-        p.class.store(0, Relaxed);
-        p.reclaim_at.store(0, Relaxed);
-        p.state.fetch_sub(SPAN, Release);
+        self.progress.begun(epoch);
     }
 
     /// Sweeps a span that is in no list. Callers hold its class's lock and then
@@ -149,10 +85,7 @@ impl<O: Os> Heap<O> {
     /// span left to take. Others may still be at work on theirs then.
     pub fn sweep_some(&self) -> Option<usize> {
         loop {
-            let c = self.progress.class.load(Relaxed);
-            if c >= CLASSES || self.progress.is_done() {
-                return None;
-            }
+            let c = self.progress.class()?;
             let mut lists = self.central.class(SizeClass::from_index(c)).lock();
             let unswept = |lists: &mut Lists| {
                 lists
@@ -167,10 +100,7 @@ impl<O: Os> Heap<O> {
                 lists.lend(span);
                 return Some(0);
             }
-            let _ = self
-                .progress
-                .class
-                .compare_exchange(c, c + 1, Relaxed, Relaxed);
+            self.progress.leave_class(c);
         }
     }
 
@@ -202,7 +132,7 @@ impl<O: Os> Heap<O> {
         }
         self.pages.free(&empty[..empties]);
         if given > 0 {
-            self.progress.credit.fetch_add(given, Relaxed);
+            self.progress.give_credit(given);
         }
         self.progress.saw(spans, pages);
         Some(given)
@@ -214,27 +144,15 @@ impl<O: Os> Heap<O> {
         let p = &self.progress;
         let mut left = pages;
         while left > 0 && !p.is_done() {
-            let credit = p.credit.load(Relaxed);
+            let credit = p.take_credit(left);
             if credit > 0 {
-                let take = credit.min(left);
-                if p.credit
-                    .compare_exchange(credit, credit - take, AcqRel, Relaxed)
-                    .is_ok()
-                {
-                    left -= take;
-                }
+                left -= credit;
                 continue;
             }
-            let from = p.reclaim_at.load(Relaxed);
-            if from >= self.pages.touched() {
+            let Some(from) = p.reclaim_from(STEP, self.pages.touched()) else {
                 return;
-            }
-            if p.reclaim_at
-                .compare_exchange(from, from + STEP, Relaxed, Relaxed)
-                .is_ok()
-            {
-                self.reclaim_chunk(from);
-            }
+            };
+            self.reclaim_chunk(from);
         }
     }
 

@@ -198,6 +198,10 @@ unsafe impl Os for Linux {
 pub struct Futex(pub AtomicU32);
 
 impl Futex {
+    /// How often to look before sleeping, some three microseconds: what is done under a lock takes one at the most,
+    /// a sleep and a wake-up ten.
+    pub const LOOKS: u32 = 100;
+
     /// A futex holding `value`.
     pub const fn new(value: u32) -> Self {
         Self(AtomicU32::new(value))

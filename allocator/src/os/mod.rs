@@ -35,8 +35,8 @@ pub use linux::{
 pub use modules::{Module, for_each_module, is_readable, module_changes};
 pub use process::{
     ThreadKey, at_exit, at_fork, environment, exit_as_last_thread, forget_threads, has_environment,
-    is_main_thread, keeping_errno, only_own_threads, own_descriptors, process_id, processors,
-    random, set_errno, start_thread,
+    is_main_thread, is_privileged, keeping_errno, only_own_threads, own_descriptors, process_id,
+    processors, random, set_errno, start_thread,
 };
 pub use resident::resident;
 pub use shared::{

@@ -13,6 +13,13 @@ pub fn environment(name: &CStr) -> Option<&'static [u8]> {
     }
 }
 
+/// Whether the process has more rights than who started it, by a setuid bit or by capabilities: what its
+/// environment says is somebody else's will (`secure_getenv`(3)).
+pub fn is_privileged() -> bool {
+    // SAFETY: reads one number that the kernel left at the start.
+    unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
+}
+
 /// A number that nobody can guess; where the kernel has none yet, one that differs from run to run.
 pub fn random() -> u64 {
     let mut number = super::monotonic_ns() ^ u64::from(process_id()) << 32;

@@ -1,7 +1,6 @@
 //! What in a span is dead, for others than the sweep that frees it.
 
 use super::{Span, Tag};
-use core::sync::atomic::Ordering::Acquire;
 
 impl Span {
     /// Addresses of the objects that a [sweep](Span::sweep) for `tag` would free. Callers hold the class's lock.
@@ -12,8 +11,7 @@ impl Span {
             &[]
         };
         words.iter().enumerate().flat_map(move |(i, word)| {
-            // Acquire: as in `sweep`.
-            let mut rest = word.load(Acquire);
+            let mut rest = word.taken();
             rest &= self.condemned(i, tag);
             core::iter::from_fn(move || {
                 let slot = (rest != 0).then(|| i * 64 + rest.trailing_zeros() as usize)?;
@@ -25,8 +23,7 @@ impl Span {
 
     /// The slots of word `word` that are taken, by objects or by a bin, and those of them whose objects died.
     pub(crate) fn taken_and_dead(&self, word: usize) -> (u64, u64) {
-        // Acquire: as in `sweep`.
-        let taken = self.words()[word].load(Acquire);
+        let taken = self.words()[word].taken();
         let dead = self.condemned(word, Tag::FIRST) | self.condemned(word, Tag::FIRST.other());
         (taken, dead & taken)
     }

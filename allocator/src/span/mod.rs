@@ -29,6 +29,7 @@ mod rarity;
 mod shared;
 mod slot;
 mod tenure;
+mod word;
 
 pub use death_bytes::Tag;
 pub use entry::Entry;
@@ -36,14 +37,15 @@ pub use list::SpanList;
 pub use misuse::Misuse;
 pub use plot::{Grave, Plot};
 pub(crate) use shared::{MASKS, SHARED};
+pub(crate) use word::Word;
 
 use crate::PAGE;
 use crate::prefetch;
 use crate::sample::Record;
 use crate::size_class::SizeClass;
 use core::ptr::with_exposed_provenance;
-use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize};
+use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicUsize};
 pub(crate) use death_bytes::FREE;
 use death_bytes::{GROUP, fill, matches};
 use slot::{magic_of, slot_at};
@@ -173,14 +175,11 @@ impl Span {
         self.enter(epoch);
         for (i, w) in self.words().iter().enumerate() {
             let in_word = self.slots_in(i);
-            w.store(
-                if in_word == 64 {
-                    0
-                } else {
-                    u64::MAX << in_word
-                },
-                Relaxed,
-            );
+            w.open(if in_word == 64 {
+                0
+            } else {
+                u64::MAX << in_word
+            });
         }
     }
 
@@ -253,7 +252,7 @@ impl Span {
     }
 
     #[inline(always)]
-    pub(crate) fn words(&self) -> &[AtomicU64] {
+    pub(crate) fn words(&self) -> &[Word] {
         // SAFETY: the block, exposed by `format`, holds the words behind the death bytes for ever.
         unsafe {
             core::slice::from_raw_parts(
@@ -305,7 +304,7 @@ impl Span {
     /// Slots that are allocated or wait in a cache.
     pub fn taken(&self) -> usize {
         let words = self.words().iter();
-        let bits: usize = words.map(|w| count_ones(w.load(Relaxed))).sum();
+        let bits: usize = words.map(|w| count_ones(w.glance())).sum();
         bits - self.beyond()
     }
 
@@ -323,31 +322,13 @@ impl Span {
     /// sweep may free slots meanwhile; without, callers hold the class's lock.
     #[inline]
     pub fn take_word(&self, word: usize, shared: bool) -> u64 {
-        let w = &self.words()[word];
-        // Acquire, here and below: pairs with Release in `sweep`, which is done with the death bytes
-        // of the slots that it freed.
-        let mut taken = w.load(Acquire);
-        while taken != u64::MAX {
-            self.set_deaths(word, !taken, 0);
-            // Release: pairs with Acquire in `sweep`; who sees the slots taken sees their death bytes clear.
-            if !shared {
-                w.store(u64::MAX, Release);
-                break;
-            }
-            match w.compare_exchange(taken, u64::MAX, AcqRel, Acquire) {
-                Ok(_) => break,
-                // A sweep freed more meanwhile.
-                Err(fewer) => taken = fewer,
-            }
-        }
-        !taken
+        self.words()[word].take(shared, |free| self.set_deaths(word, free, 0))
     }
 
     /// Takes the one slot of a large object's span, which is in no list yet.
     pub fn take_unlisted(&self) {
         self.death(0).store(0, Relaxed);
-        // Release: as in `take_word`.
-        self.words()[0].store(u64::MAX, Release);
+        self.words()[0].take_unlisted();
     }
 
     /// Asks for what [`Span::take_word`] of `word` will touch.
@@ -358,9 +339,7 @@ impl Span {
 
     /// Gives the slots in `bits` of word `word` back, unused.
     pub fn return_word(&self, word: usize, bits: u64) {
-        self.set_deaths(word, bits, FREE);
-        // Release: pairs with Acquire in `take_word`.
-        self.words()[word].fetch_and(!bits, Release);
+        self.words()[word].give_back(bits, || self.set_deaths(word, bits, FREE));
     }
 
     /// Sets the death bytes of the slots in `bits` of word `word`, which are the caller's alone.
@@ -390,7 +369,7 @@ impl Span {
     /// Whether anything died here in the epoch of `tag` that no sweep has freed.
     pub fn has_deaths(&self, tag: Tag) -> bool {
         let mut words = self.words().iter().enumerate();
-        words.any(|(i, word)| self.condemned(i, tag) & word.load(Acquire) != 0)
+        words.any(|(i, word)| word.taken() & self.condemned(i, tag) != 0)
     }
 
     /// The slots of word `word` whose objects died in the epoch of `tag`, a bit for each. Some may be
@@ -412,22 +391,10 @@ impl Span {
         self.swept.store(epoch, Relaxed);
         let (mut freed, mut kept) = (0, 0);
         for (i, word) in self.words().iter().enumerate() {
-            // Acquire: pairs with Release in `take_word`. Whose slot is taken here has a death byte
-            // of its own time, not one that an earlier sweep left.
-            let taken = word.load(Acquire);
-            let condemned = self.condemned(i, tag) & taken;
+            let (taken, condemned) = word.sweep(shared, || self.condemned(i, tag));
             let dead = count_ones(condemned);
             kept += count_ones(taken) - dead;
-            if condemned == 0 {
-                continue;
-            }
             freed += dead;
-            // Release: pairs with Acquire in `take_word`.
-            if shared {
-                word.fetch_and(!condemned, Release);
-            } else {
-                word.store(taken & !condemned, Release);
-            }
         }
         if freed > 0 {
             self.dirty.store(1, Relaxed);
@@ -459,7 +426,7 @@ impl Span {
         }
         let slot = self.slot_of(address);
         self.dirty.store(1, Relaxed);
-        self.words()[slot / 64].fetch_and(!(1 << (slot % 64)), Release);
+        self.words()[slot / 64].clear(1 << (slot % 64));
         Ok(true)
     }
 }

@@ -29,7 +29,7 @@ impl Span {
         let (class, bytes) = (self.class, self.slot_bytes());
         let slot = self.slot_of(address).min(self.slots() - 1);
         let start = self.base() + slot * bytes;
-        let taken = self.words()[slot / 64].load(Relaxed) >> (slot % 64) & 1 != 0;
+        let taken = self.words()[slot / 64].glance() >> (slot % 64) & 1 != 0;
         if start != address && self.masks().is_some() {
             Misuse::Shared { block: start }
         } else if start != address {

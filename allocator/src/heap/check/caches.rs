@@ -166,7 +166,7 @@ fn check_bin(cache: &Cache, class: SizeClass, span: Option<&Span>, f: &mut Findi
         ),
     );
     f.require(
-        free & !span.words()[word].load(Relaxed) == 0 && free >> (span.slots_in(word) - 1) <= 1,
+        free & !span.words()[word].glance() == 0 && free >> (span.slots_in(word) - 1) <= 1,
         format_args!(
             "cache {cache:p}: holds slots of class {c} that are free in word {word} of span {span:p}, or none of it"
         ),
@@ -193,7 +193,7 @@ fn check_spare(cache: &Cache, f: &mut Findings) {
     // SAFETY: every lock is held.
     let upto = unsafe { cache.drained.held() }.upto;
     f.require(
-        slots.count() == 0 && cache.tiny.room() == 0 && cache.logged(upto).is_empty(),
+        slots.count() == 0 && cache.tiny.room() == 0 && cache.death_log().since(upto).is_empty(),
         format_args!("cache {cache:p} is spare, but holds spans, slots or deaths"),
     );
     f.require(

@@ -3,12 +3,12 @@
 use super::{Findings, Others};
 use crate::PAGE;
 use crate::heap::Heap;
-use crate::heap::sweep::SPAN;
+use crate::heap::progress::SPAN;
 use crate::meta::Kind;
 use crate::os::Os;
 use crate::size_class::{CLASSES, SizeClass};
 use crate::span::{FREE, MASKS, SHARED, Span, State, Tag};
-use core::sync::atomic::Ordering::{Acquire, Relaxed};
+use core::sync::atomic::Ordering::Relaxed;
 
 /// Sums over all spans.
 pub(super) struct Spans {
@@ -205,8 +205,7 @@ impl<O: Os> Heap<O> {
         }
         let mut taken = 0;
         for (i, word) in span.words().iter().enumerate() {
-            // Acquire: pairs with Release in `take_word`: what is taken here has its death byte clear.
-            let word = word.load(Acquire);
+            let word = word.taken();
             let slots = span.slots_in(i);
             f.require(
                 slots == 64 || word >> slots == u64::MAX >> slots,
@@ -291,7 +290,7 @@ fn check_records(span: &Span, sums: &mut Spans, f: &mut Findings) {
     while let Some(record) = unsafe { at.as_ref() } {
         let slot = span.slot_of(record.address).min(span.slots() - 1);
         let start = span.base() + slot * span.slot_bytes();
-        let taken = span.words()[slot / 64].load(Relaxed) >> (slot % 64) & 1 != 0;
+        let taken = span.words()[slot / 64].glance() >> (slot % 64) & 1 != 0;
         f.require(
             start == record.address && taken && !record.site.is_null(),
             format_args!(

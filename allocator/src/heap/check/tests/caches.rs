@@ -56,7 +56,7 @@ fn slots_in_a_bin_that_are_not_the_threads() {
 
     let taken = free & free.wrapping_neg();
     span.death(slot).store(FREE, Relaxed);
-    span.words()[word].fetch_and(!taken, Relaxed);
+    span.words()[word].0.fetch_and(!taken, Relaxed);
     used.cache.held[CLASS.index()].taken.fetch_sub(1, Relaxed);
     used.expect(&["that are free in word"]);
     used.cache.held[CLASS.index()].word.set(1000);

@@ -136,7 +136,7 @@ impl Used {
     fn slot(&self, span: &Span, taken: bool) -> usize {
         (0..span.slots())
             .find(|&s| {
-                let is = span.words()[s / 64].load(Relaxed) >> (s % 64) & 1 != 0;
+                let is = span.words()[s / 64].glance() >> (s % 64) & 1 != 0;
                 is == taken && (!taken || span.death(s).load(Relaxed) == 0)
             })
             .expect("the span has both living objects and free slots")

@@ -52,7 +52,7 @@ fn a_full_span_with_a_free_slot() {
     let span = used.span(State::Full);
     let slot = used.slot(span, true);
     span.death(slot).store(FREE, Relaxed);
-    span.words()[slot / 64].fetch_and(!(1 << (slot % 64)), Relaxed);
+    span.words()[slot / 64].clear(1 << (slot % 64));
     used.expect(&["is Full with"]);
 }
 
@@ -113,9 +113,9 @@ fn slots_that_do_not_exist() {
         span.slots_in(last) < 64,
         "the class's slots end within a word"
     );
-    span.words()[last].fetch_and(!(1 << 63), Relaxed);
+    span.words()[last].clear(1 << 63);
     used.expect(&["bits beyond the last slot are clear"]);
-    span.words()[last].fetch_or(1 << 63, Relaxed);
+    span.words()[last].0.fetch_or(1 << 63, Relaxed);
     if !span.slots().is_multiple_of(16) {
         span.death(span.slots()).store(Tag::FIRST.0, Relaxed);
         used.expect(&["of no slot, is 1"]);
@@ -147,9 +147,13 @@ fn objects_and_bytes_that_were_counted_wrong() {
 fn a_sweep_that_leaves_spans_behind() {
     let used = Used::new();
     let progress = &used.heap.progress;
-    progress.state.fetch_add(crate::heap::sweep::SPAN, Relaxed);
+    progress
+        .state
+        .fetch_add(crate::heap::progress::SPAN, Relaxed);
     used.expect(&["spans left to sweep: counted 1, found 0"]);
-    progress.state.fetch_sub(crate::heap::sweep::SPAN, Relaxed);
+    progress
+        .state
+        .fetch_sub(crate::heap::progress::SPAN, Relaxed);
     let (condemned, _) = used.heap.close_epoch();
     used.heap.start_sweep(condemned);
     assert_eq!(used.finding(), None, "a sweep that has just started");
