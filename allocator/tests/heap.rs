@@ -11,6 +11,8 @@ struct Failing {
     calls: &'static AtomicUsize,
     from: usize,
     to: usize,
+    /// Of the calls from there to there, those whose bit in this is set, over and over.
+    which: u64,
 }
 
 impl Failing {
@@ -24,12 +26,22 @@ impl Failing {
             calls: Box::leak(Box::default()),
             from,
             to,
+            which: u64::MAX,
+        }
+    }
+
+    /// Refuses some of the calls up to number `to`, at random.
+    fn at_random(to: usize, seed: u64) -> Self {
+        let mixed = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        Self {
+            which: mixed ^ mixed >> 29,
+            ..Self::between(0, to)
         }
     }
 
     fn ask(&self, operation: &'static str, bytes: usize) -> Result<(), OsError> {
         let n = self.calls.fetch_add(1, Relaxed);
-        if (self.from..=self.to).contains(&n) {
+        if (self.from..=self.to).contains(&n) && self.which >> (n % 64) & 1 != 0 {
             return Err(OsError {
                 operation,
                 address: 0,
@@ -283,6 +295,10 @@ fn the_counters_of_pages_always_add_up_to_what_was_grown() {
         );
         assert!(t.total_alloc - t.total_free <= t.in_use, "{t:?}");
     }
+    for force in [false, true] {
+        heap.scavenge(usize::MAX, force, || false);
+        assert_sound(heap);
+    }
 }
 
 /// Everything that asks the OS for something; what is refused is left out.
@@ -350,6 +366,23 @@ fn a_time_of_refusals_is_survived() {
             exercise(heap, cache);
         }
         assert_empty_and_usable(heap, cache, &format!("calls {from} to {to} refused"));
+    }
+}
+
+#[test]
+fn refusals_at_random_are_survived() {
+    for seed in 1..=40 {
+        let heap = heap(Failing::at_random(100, seed));
+        let cache = loop {
+            if let Some(cache) = cache(heap) {
+                break cache;
+            }
+        };
+        for _ in 0..20 {
+            exercise(heap, cache);
+            assert_sound(heap);
+        }
+        assert_empty_and_usable(heap, cache, &format!("seed {seed}"));
     }
 }
 

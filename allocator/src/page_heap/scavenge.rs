@@ -5,7 +5,9 @@
 //! scavenger and growth: it passes over chunks that are, or in the last cycle
 //! were, densely used, and learns of freed memory only when a cycle ends (or at
 //! once, and takes dense chunks, where the policy is an older one's). The
-//! forced one serves `free_os_memory` and the memory limit: it takes everything.
+//! forced one serves `free_os_memory` and the memory limit: it takes everything, and so looks at the pages where
+//! the other looks at a word a chunk, which says that there is nothing once the patient one has come to
+//! the chunk's first page, though pages behind it have been freed since.
 //! While the kernel works on a run, its pages are marked as used, and the lock
 //! is free.
 
@@ -52,7 +54,8 @@ impl State {
     /// The highest chunk that may have something to release, and the page within it to look below.
     fn candidate(&mut self, force: bool) -> Option<(usize, usize)> {
         let generation = self.scavenge.generation;
-        let dense_too = force || !self.scavenge.spares_dense;
+        let dense_too = !self.scavenge.spares_dense;
+        let align = self.align();
         let cursor = if force {
             self.scavenge.forced
         } else {
@@ -60,22 +63,41 @@ impl State {
         }?;
         let t = self.tables.as_mut()?;
         let top = cursor / CHUNK_PAGES;
-        let chunk = (0..=top)
-            .rev()
-            .find(|&c| t.density(c).should_scavenge(generation, dense_too));
-        let below = chunk.map(|c| {
+        let highest_in = |c| {
             if c == top {
-                cursor
+                cursor % CHUNK_PAGES
             } else {
-                (c + 1) * CHUNK_PAGES - 1
+                CHUNK_PAGES - 1
+            }
+        };
+        let chunk = (0..=top).rev().find(|&c| {
+            if force {
+                // What was never grown has no bit set, but nothing free either.
+                let some = t.summaries.chunk(c).max > 0
+                    && t.chunk(c).releasable(highest_in(c), align, 1, 0).is_some();
+                if !some {
+                    let density = t.density(c);
+                    *density = density.set_empty();
+                }
+                some
+            } else {
+                t.density(c).should_scavenge(generation, dense_too)
             }
         });
+        let below = chunk.map(|c| c * CHUNK_PAGES + highest_in(c));
         *(if force {
             &mut self.scavenge.forced
         } else {
             &mut self.scavenge.patient
         }) = below;
         chunk.zip(below.map(|b| b % CHUNK_PAGES))
+    }
+}
+
+impl State {
+    /// Pages that go back together: those of a physical page, if that is larger.
+    pub(crate) fn align(&self) -> usize {
+        (self.physical / PAGE).max(1)
     }
 }
 
@@ -128,7 +150,7 @@ impl PageHeap {
         bytes: usize,
     ) -> Result<usize, OsError> {
         let mut state = self.state.lock();
-        let align = (state.physical / PAGE).max(1);
+        let align = state.align();
         let huge = if state.huge > PAGE && state.huge > state.physical {
             state.huge / PAGE
         } else {
@@ -152,5 +174,35 @@ impl PageHeap {
             return Err(e);
         }
         Ok(pages * PAGE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::meta::Meta;
+    use crate::os::Linux;
+
+    /// The background's pass comes upon a chunk, of which pages above are freed meanwhile.
+    #[test]
+    fn what_the_patient_pass_has_not_seen_goes_back_when_forced() {
+        let (heap, meta, arena) = (PageHeap::new(), Meta::new(), Arena::new());
+        heap.configure(crate::os::Advice::DontNeed, false, true);
+        let take = |pages| {
+            let run = heap.alloc(&Linux, &meta, &arena, None, pages, 1);
+            run.expect("there is memory").first
+        };
+        let release = |force| {
+            let released = heap.scavenge(&Linux, &arena, usize::MAX, force, || false);
+            released.expect("the system takes memory back") / PAGE
+        };
+        let [low, _between, high, _end] = [take(10), take(70), take(10), take(100)];
+        heap.free(&[(low, 10)]);
+        heap.next_generation();
+        heap.next_generation();
+        heap.free(&[(high, 10)]);
+        assert_eq!(release(false), 10);
+        assert_eq!(release(true), 10);
+        assert_eq!(release(true), 0);
     }
 }

@@ -43,6 +43,8 @@ const ROUND: Duration = Duration::from_secs(10);
 /// Long enough for all that grows with the largest heap so far: span headers, tables, and what the C
 /// library holds for these threads.
 const WARM_UP: Duration = Duration::from_secs(60);
+/// The highest limit, in MiB, so that there is a largest heap.
+const HIGHEST: i64 = 300;
 
 /// Xorshift.
 struct Random(u64);
@@ -214,6 +216,10 @@ impl Round<'_> {
 
     /// Turns knobs, forks, has the system refuse memory for moments, until the round is over.
     fn disturb(&self, mut random: Random, until: Instant) {
+        // To the limit at once.
+        goheap::set_memory_limit(HIGHEST << 20);
+        goheap::set_gc_percent(-1);
+        thread::sleep(ROUND.min(until.saturating_duration_since(Instant::now())) / 5);
         while Instant::now() < until {
             match random.below(8) {
                 0 => goheap::gc(),
@@ -222,7 +228,7 @@ impl Round<'_> {
                     goheap::set_gc_percent([-1, 5, 50, 100, 400][random.below(5)]);
                 }
                 4 | 5 => {
-                    let mib = [1_i64, 20, 100, 300][random.below(4)];
+                    let mib = [1, 20, 100, HIGHEST][random.below(4)];
                     goheap::set_memory_limit(mib << 20);
                 }
                 6 => {
@@ -246,16 +252,15 @@ fn forked() -> bool {
     // SAFETY: the child uses the heap and nothing that another thread may have left locked.
     let child = unsafe { libc::fork() };
     if child == 0 {
+        // SAFETY: ends the child alone if it hangs.
+        unsafe { libc::alarm(120) };
         let sound = Block::new(&mut Random::new(7)).is_none_or(|b| {
             let intact = b.is_intact();
             goheap::gc();
             intact && b.is_intact()
         });
-        // SAFETY: ends the child alone, now or if it hangs.
-        unsafe {
-            libc::alarm(120);
-            libc::_exit(i32::from(!(sound && goheap::check().is_ok())));
-        }
+        // SAFETY: ends the child alone.
+        unsafe { libc::_exit(i32::from(!(sound && goheap::check().is_ok()))) };
     }
     let mut status = 0;
     // SAFETY: just forked, and nobody else waits for it.
