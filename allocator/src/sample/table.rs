@@ -33,11 +33,12 @@ pub(crate) struct Site {
 impl Site {
     /// The stack, the innermost return address first.
     pub(crate) fn stack(&self) -> &[usize] {
-        // SAFETY: `Table::site` made it with so many addresses behind it.
-        unsafe {
-            let from = core::ptr::from_ref(self).add(1).cast::<usize>();
-            core::slice::from_raw_parts(from, self.depth)
-        }
+        // Beyond what the reference stands for.
+        let from = core::ptr::with_exposed_provenance(
+            core::ptr::from_ref(self).addr() + size_of::<Self>(),
+        );
+        // SAFETY: `Table::site`, which exposed it, made it with so many addresses behind it.
+        unsafe { core::slice::from_raw_parts(from, self.depth) }
     }
 }
 
@@ -146,7 +147,9 @@ impl Table {
     /// It came from [`Table::record`], was not forgotten since, and hangs on no span.
     pub(crate) unsafe fn forget(&mut self, record: *mut Record, cycle: u32, at_once: bool) {
         // SAFETY: the caller's contract; sites are never unmapped.
-        let (record, site) = unsafe { (&mut *record, &mut *(*record).site) };
+        let record = unsafe { &mut *record };
+        // SAFETY: the same.
+        let site = unsafe { &mut *record.site };
         if at_once {
             site.cycles.freed(cycle, record.requested);
         } else {
@@ -182,6 +185,7 @@ impl Table {
         }
         let bytes = size_of::<Site>() + size_of_val(stack);
         let site = meta.take(os, Kind::Profile, bytes)?.as_ptr().cast::<Site>();
+        let _ = site.expose_provenance();
         // SAFETY: fresh metadata, aligned and long enough for the site and the stack behind it.
         unsafe {
             site.write(Site {

@@ -259,8 +259,12 @@ fn forked() -> bool {
             goheap::gc();
             intact && b.is_intact()
         });
+        let checked = goheap::check();
+        if let Err(findings) = &checked {
+            eprintln!("soak: in a forked child: {findings}");
+        }
         // SAFETY: ends the child alone.
-        unsafe { libc::_exit(i32::from(!(sound && goheap::check().is_ok()))) };
+        unsafe { libc::_exit(i32::from(!(sound && checked.is_ok()))) };
     }
     let mut status = 0;
     // SAFETY: just forked, and nobody else waits for it.
