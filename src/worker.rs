@@ -14,15 +14,19 @@ use goheap_allocator::os::{self, Futex};
 const ABSENT: u8 = 0;
 const WANTED: u8 = 1;
 const RUNNING: u8 = 2;
-const REFUSED: u8 = 3;
 
-/// A thread that is wanted once it is called. Where the system refuses to start it, calls do nothing.
+/// Nanoseconds until a thread that the system refused to start is wanted again.
+const AGAIN: u64 = 1_000_000_000;
+
+/// A thread that is wanted once it is called. Where the system refuses to start it, calls do nothing for a second.
 pub struct Worker {
     name: &'static CStr,
     /// Which of the heap's stacks is this thread's.
     stack: usize,
     body: extern "C" fn(*mut c_void) -> *mut c_void,
     state: AtomicU8,
+    /// Before then, on the monotonic clock, it is not to be wanted.
+    not_before: AtomicU64,
     /// Counts calls.
     calls: Futex,
     /// Until when it sleeps, on the monotonic clock; 0 while it is awake.
@@ -41,6 +45,7 @@ impl Worker {
             stack,
             body,
             state: AtomicU8::new(ABSENT),
+            not_before: AtomicU64::new(0),
             calls: Futex::new(0),
             asleep_until: AtomicU64::new(0),
         }
@@ -52,6 +57,7 @@ impl Worker {
     pub fn call(&self, by_ns: u64) -> bool {
         let state = &self.state;
         let wanted = state.load(Relaxed) == ABSENT
+            && self.may_start()
             && state
                 .compare_exchange(ABSENT, WANTED, Relaxed, Relaxed)
                 .is_ok();
@@ -61,6 +67,11 @@ impl Worker {
             self.calls.wake(1);
         }
         wanted
+    }
+
+    fn may_start(&self) -> bool {
+        let not_before = self.not_before.load(Relaxed);
+        not_before == 0 || os::monotonic_ns() >= not_before
     }
 
     /// Starts the thread if it is wanted. The calling thread holds no lock of the heap.
@@ -76,7 +87,9 @@ impl Worker {
         let started =
             unsafe { os::start_thread(self.name, HEAP.pages().stack(self.stack), 0, self.body) };
         if !started {
-            self.state.store(REFUSED, Relaxed);
+            self.not_before
+                .store(os::monotonic_ns().saturating_add(AGAIN), Relaxed);
+            self.state.store(ABSENT, Relaxed);
         }
     }
 
@@ -99,6 +112,7 @@ impl Worker {
     /// In the child of a `fork`, where the thread does not exist: it starts again when called.
     pub fn forget(&self) {
         self.state.store(ABSENT, Relaxed);
+        self.not_before.store(0, Relaxed);
         self.asleep_until.store(0, Relaxed);
     }
 }

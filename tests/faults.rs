@@ -1,6 +1,9 @@
 //! A system that refuses, and signals at any time: the heap goes on with what it has.
 
 use std::alloc::{GlobalAlloc, Layout};
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -82,6 +85,75 @@ fn where_no_thread_can_be_started_allocations_do_the_work() {
     };
     let test = where_no_thread_can_be_started_allocations_do_the_work;
     child::run(test, |_| {}, body).expect_success();
+}
+
+/// So many threads has the process.
+fn threads() -> usize {
+    let tasks = fs::read_dir("/proc/self/task").expect("a list of threads");
+    tasks.count()
+}
+
+/// The user that this process is may have so many processes and threads; `None`: as many as there may be.
+fn limit_threads(to: Option<usize>) {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: reads and writes one structure.
+    unsafe {
+        assert_eq!(libc::getrlimit(libc::RLIMIT_NPROC, &mut limit), 0);
+        limit.rlim_cur = to.map_or(limit.rlim_max, |to| to as libc::rlim_t);
+        assert_eq!(libc::setrlimit(libc::RLIMIT_NPROC, &limit), 0);
+    }
+}
+
+/// RLIMIT_NPROC grants the first threads and refuses the next, until it is lifted.
+fn threads_start_late(extra: usize) {
+    // Setting the heap up starts the thread that answers for the process, if it may.
+    let before = threads();
+    limit_threads(Some(before + extra));
+    churn(30_000);
+    goheap::free_os_memory();
+    sound();
+    assert_eq!(threads(), before + extra);
+    limit_threads(None);
+    let begun = Instant::now();
+    while threads() < before + extra + 1 {
+        assert!(begun.elapsed().as_secs() < 60, "no thread was started");
+        churn(2000);
+    }
+    sound();
+}
+
+#[test]
+fn threads_that_could_not_be_started_are_once_they_can() {
+    // SAFETY: reads a number.
+    let root = unsafe { libc::geteuid() } == 0;
+    let copy = std::env::temp_dir().join(format!("goheap-threads-{}", std::process::id()));
+    let in_child = !root;
+    if !in_child {
+        let own = std::env::current_exe().expect("the path of this binary");
+        fs::copy(own, &copy).expect("there is room for a copy");
+    } else if std::env::var_os("EXTRA").is_none() {
+        eprintln!("not root; nothing is tested");
+        return;
+    }
+    for extra in [0, 1] {
+        let configure = |command: &mut Command| {
+            // A user whom nobody is, whose threads are these alone.
+            command
+                .current_dir("/")
+                .env("EXTRA", extra.to_string())
+                .uid(54_321 + extra as u32);
+        };
+        let body = || {
+            let extra = std::env::var("EXTRA").expect("set by the parent");
+            threads_start_late(extra.parse().expect("a number"));
+        };
+        let test = threads_that_could_not_be_started_are_once_they_can;
+        child::run_copy(&copy, test, configure, body).expect_success();
+    }
+    fs::remove_file(&copy).expect("the copy is there");
 }
 
 #[test]
