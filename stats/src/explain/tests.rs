@@ -182,6 +182,76 @@ fn the_largest_causes_are_told_with_what_moves_them() {
     assert!(told(off)[1].contains("GOGC=off"));
 }
 
+/// What is said of a heap most of which has this cause.
+fn told_of(cause: Cause, settings: Settings) -> String {
+    let mut explained = Explanation::of(&held(), &maps(), 0);
+    for (each, bytes) in &mut explained.causes {
+        *bytes = u64::from(*each == cause) * 7000;
+    }
+    explained.free = [0; CLASSES];
+    explained.free[3] = 4000;
+    explained.free[4] = 3000;
+    let size = |class| class as u64 * 8;
+    let told = sentences(&explained, settings, 2, size, |bytes| format!("{bytes} B"));
+    assert_eq!(
+        told.len(),
+        1,
+        "of what is not there nothing is said: {told:?}"
+    );
+    told[0].clone()
+}
+
+#[test]
+fn each_cause_is_told_with_what_moves_it() {
+    let settings = Settings {
+        gc_percent: 100,
+        trigger: 1000,
+    };
+    for (cause, moves) in [
+        (Cause::Rounding, "sizes just under a class"),
+        (Cause::Dead, "GOGC=50 would"),
+        (Cause::Free, "4000 B of it for objects of 24 bytes"),
+        (Cause::Tails, "sizes that fill a class"),
+        (Cause::Caches, "fewer threads that allocate"),
+        (Cause::Retained, "GOMEMLIMIT"),
+        (Cause::LazilyFreed, "madvdontneed=1"),
+        (Cause::HugePages, "disablethp=1"),
+        (Cause::SpanData, "fewer and larger objects"),
+        (Cause::CacheData, "fewer and larger objects"),
+        (Cause::TableData, "fewer and larger objects"),
+        (Cause::Stacks, "fewer threads"),
+        (Cause::CHeap, "a leak in C code"),
+        (Cause::Files, "the kernel takes it back"),
+        (Cause::Binary, "stripping"),
+        (Cause::Unknown, "no known cause"),
+    ] {
+        let told = told_of(cause, settings);
+        assert!(told.starts_with("7000 B "), "{told}");
+        assert!(told.contains(moves), "{cause:?}: {told}");
+    }
+}
+
+#[test]
+fn what_is_dead_is_told_with_when_its_cycle_comes_if_it_does() {
+    let told = |gc_percent, trigger| {
+        told_of(
+            Cause::Dead,
+            Settings {
+                gc_percent,
+                trigger,
+            },
+        )
+    };
+    assert!(told(100, u64::MAX).contains("the next cycle: GOGC=50 would"));
+    assert!(told(100, (1 << 60) - 1).contains("the next cycle at 1152921504606846975 B"));
+    assert!(
+        told(1, 1000).contains("GOGC=1 would"),
+        "0 would be no garbage at all"
+    );
+    assert!(told(0, 1000).contains("GOGC=1 would"));
+    assert!(told(-1, 1000).contains("GOGC=off puts off"));
+}
+
 proptest! {
     #[test]
     fn causes_add_up_to_what_the_kernel_counts(
