@@ -128,7 +128,8 @@ impl<O: Os> Heap<O> {
         let bytes = match (far, in_runs(entries)) {
             (false, true) => self.bury_near::<true>(entries, tag, &mut all),
             (false, false) => self.bury_near::<false>(entries, tag, &mut all),
-            (true, _) => self.bury_far(entries, tag, &mut all),
+            (true, true) => self.bury_far::<true>(entries, tag, &mut all),
+            (true, false) => self.bury_far::<false>(entries, tag, &mut all),
         };
         all.bytes = all.bytes.wrapping_add(bytes);
         all
@@ -146,10 +147,15 @@ impl<O: Os> Heap<O> {
     }
 
     /// In a large heap the byte that each death will touch is asked for some deaths ahead.
-    fn bury_far(&self, entries: &[AtomicUsize], tag: Tag, all: &mut Deaths) -> u64 {
+    fn bury_far<const RUNS: bool>(
+        &self,
+        entries: &[AtomicUsize],
+        tag: Tag,
+        all: &mut Deaths,
+    ) -> u64 {
         let mut ahead = [(None, 0); AHEAD];
         let mut found = 0;
-        let bytes = self.each_grave::<true>(entries, |grave, address| {
+        let bytes = self.each_grave::<RUNS>(entries, |grave, address| {
             if let Some(grave) = grave {
                 grave.prefetch();
             }
