@@ -34,7 +34,7 @@ pub fn write(counts: &[Count]) -> io::Result<()> {
     let mut text = format!("# {}\n", counting_with());
     text.push_str("# instructions for one operation; see src/bin/instructions/stage.rs\n");
     for (name, count) in counts {
-        text.push_str(&format!("{name} {count:.1}\n"));
+        text.push_str(&format!("{name} {count:.2}\n"));
     }
     fs::write(path(), text)
 }
@@ -95,7 +95,7 @@ impl Golden {
             .filter_map(|(name, count)| match self.count(name) {
                 None => Some(format!("{name} is not in the golden file")),
                 Some(then) if (count - then).abs() > then * TOLERANCE => Some(format!(
-                    "{name}: {then:.1} → {count:.1} instructions ({:+.1} %)",
+                    "{name}: {then:.2} → {count:.2} instructions ({:+.1} %)",
                     (count / then - 1.0) * 100.0
                 )),
                 Some(_) => None,
@@ -121,8 +121,8 @@ mod tests {
     #[test]
     fn a_change_beyond_that_is_named_whichever_way_it_goes() {
         let changed = golden().compare(&[("alloc/64", 97.0), ("free", 8.2)]);
-        assert!(changed[0].contains("alloc/64: 100.0 → 97.0") && changed[0].contains("-3.0 %"));
-        assert!(changed[1].contains("free: 8.0 → 8.2"), "{changed:?}");
+        assert!(changed[0].contains("alloc/64: 100.00 → 97.00") && changed[0].contains("-3.0 %"));
+        assert!(changed[1].contains("free: 8.00 → 8.20"), "{changed:?}");
     }
 
     #[test]

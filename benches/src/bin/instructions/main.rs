@@ -119,8 +119,8 @@ fn conclude(arguments: &Arguments, counts: &[Count]) -> io::Result<ExitCode> {
     let changed = golden.compare(counts);
     for (name, count) in counts {
         let then = golden.count(name);
-        let then = then.map_or_else(|| "new".to_owned(), |then| format!("{then:.1}"));
-        println!("{name:<24} {count:>9.1}   golden {then:>9}");
+        let then = then.map_or_else(|| "new".to_owned(), |then| format!("{then:.2}"));
+        println!("{name:<24} {count:>9.2}   golden {then:>9}");
     }
     if !arguments.check || changed.is_empty() {
         return Ok(ExitCode::SUCCESS);
