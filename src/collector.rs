@@ -70,8 +70,6 @@ pub struct Collector {
     mark: Option<Mark>,
     /// Bytes in spans when the last cycle ended.
     last_in_use: u64,
-    /// Bytes in spans when a cycle ended, at their most.
-    most_in_use: u64,
     /// When the last cycle ended, on the monotonic clock.
     last_end_ns: u64,
     /// When the background thread is to help with the sweep, on the monotonic clock.
@@ -97,7 +95,6 @@ impl Collector {
             limiter: CpuLimiter::new(1),
             mark: None,
             last_in_use: 0,
-            most_in_use: 0,
             last_end_ns: 0,
             sweep_at_ns: 0,
             sweeper_call: None,
@@ -267,12 +264,6 @@ impl Collector {
             spans: (HEAP.spans() as f64 * kept) as u64,
             allocated_bytes: now_allocated.bytes.saturating_sub(last.bytes),
             allocated_objects: now_allocated.objects.saturating_sub(last.objects),
-            fresh_bytes: HEAP
-                .pages()
-                .bytes
-                .in_use
-                .get()
-                .saturating_sub(self.most_in_use),
         });
         // The allocation that met the trigger is yet to be zeroed and written to: its time is part
         // of the mark's.
@@ -318,7 +309,6 @@ impl Collector {
         runtime.sweep_ended.store(false, Relaxed);
         // Before anybody sweeps: this is the peak.
         self.last_in_use = HEAP.pages().bytes.in_use.get();
-        self.most_in_use = self.most_in_use.max(self.last_in_use);
         HEAP.start_sweep(mark.condemned);
         control::check_if(self.check);
         self.history.cycles = self.history.cycles.wrapping_add(1);
