@@ -7,6 +7,7 @@ use goheap_allocator::os::{Linux, Os};
 use goheap_allocator::sample::Stack;
 use std::cell::RefCell;
 use std::ptr::null_mut;
+use std::sync::Once;
 
 unsafe extern "C-unwind" {
     fn _Unwind_Backtrace(
@@ -14,6 +15,17 @@ unsafe extern "C-unwind" {
         argument: *mut c_void,
     ) -> c_int;
     fn _Unwind_GetIPInfo(context: *mut c_void, before: *mut c_int) -> usize;
+}
+
+/// Sees to it that the tables are there: a walk that comes while another thread makes them does not wait for long.
+fn ready() {
+    static READY: Once = Once::new();
+    READY.call_once(|| {
+        let mut stack = Stack::new();
+        while stack.addresses().len() < 2 {
+            capture(&mut stack);
+        }
+    });
 }
 
 /// What libgcc finds: addresses behind calls, as a stack has them.
@@ -39,6 +51,7 @@ fn reference() -> Vec<usize> {
 /// Both find the same callers of this function's caller; returns how many.
 #[inline(never)]
 fn compare(stack: &mut Stack) -> usize {
+    ready();
     capture(stack);
     let reference = reference();
     // The innermost frame is this one, at another call; ours are 128 at the most.
@@ -193,6 +206,7 @@ impl Made {
 #[cfg(target_arch = "x86_64")]
 extern "C" fn captured() {
     let mut stack = Stack::new();
+    ready();
     capture(&mut stack);
     capture(&mut stack);
     FRAMES.with_borrow_mut(|frames| {
@@ -208,6 +222,7 @@ fn code_without_tables_is_walked_through_if_it_keeps_frame_pointers() {
     let code = Made::new(&[0x55, 0x48, 0x89, 0xe5, 0xff, 0xd7, 0x5d, 0xc3]);
     code.call(captured, 0);
     let mut here = Stack::new();
+    ready();
     capture(&mut here);
     let outer = &here.addresses()[1..];
     FRAMES.with_borrow(|frames| assert!(frames.ends_with(outer), "{frames:x?} {outer:x?}"));
@@ -250,6 +265,7 @@ fn a_thread_with_the_least_stack_is_walked() {
     let least = std::thread::Builder::new().stack_size(16 << 10);
     let thread = least.spawn(|| {
         let mut stack = Box::new(Stack::new());
+        ready();
         capture(&mut stack);
         stack.addresses().len()
     });
