@@ -26,7 +26,8 @@
 //! An id is the difference to the last one in the block (0 at first), zigzag-encoded.
 //!
 //! A file may stop anywhere, since programs and machines do: all whole blocks are
-//! read, and where they end is said. What is damaged otherwise is an error.
+//! read, and where they end is said. What is damaged otherwise is an error, but for the few bits of a
+//! zstd frame that change nothing of what is read.
 
 mod number;
 mod read;
