@@ -27,6 +27,10 @@ const GRACE_NS: u64 = 500_000;
 /// Cycles that follow each other within this time are many. After a longer one the sweeper helps at
 /// once, as Go's does on a processor that is free.
 const MANY_NS: u64 = 2_000_000;
+/// After so many cycles in a row that each came within [`CLOSE_NS`] of the last, half of that time is left to allocations, too:
+/// they will sweep all before the next.
+const ROW: u32 = 8;
+const CLOSE_NS: u64 = 10_000_000;
 
 /// How many times a mark's length a program that does not run is waited for.
 const RESTS: u64 = 4;
@@ -40,6 +44,8 @@ pub struct Due {
     pub sweep_ns: u64,
     /// There was no cycle for so long that one is forced.
     pub forced_ns: u64,
+    /// Cycles follow each other so closely that the next will soon want one of these.
+    pub next_ns: u64,
 }
 
 /// A mark under way.
@@ -74,6 +80,10 @@ pub struct Collector {
     last_end_ns: u64,
     /// When the background thread is to help with the sweep, on the monotonic clock.
     sweep_at_ns: u64,
+    /// See [`ROW`].
+    close_in_a_row: u32,
+    /// Until when another cycle is expected any moment, on the monotonic clock.
+    many_until_ns: u64,
     /// What the sweeper is to be [told](cycle::with_collector): by when, on the monotonic clock, to look.
     sweeper_call: Option<u64>,
     /// What had been allocated by the time of the last trigger.
@@ -97,6 +107,8 @@ impl Collector {
             last_in_use: 0,
             last_end_ns: 0,
             sweep_at_ns: 0,
+            close_in_a_row: 0,
+            many_until_ns: 0,
             sweeper_call: None,
             last_allocated: Allocated::NONE,
             history: History::NEW,
@@ -172,12 +184,17 @@ impl Collector {
         }
     }
 
-    /// When the background thread has something to do.
-    pub fn due(&self) -> Due {
+    /// When the background thread has something to do, as of `now`.
+    pub fn due(&self, now: u64) -> Due {
         Due {
             mark_end_ns: self.mark.map_or(u64::MAX, |m| m.deadline_ns),
             sweep_ns: self.sweep_at_ns,
             forced_ns: self.forced_at_ns(),
+            next_ns: if now < self.many_until_ns {
+                now + GRACE_NS
+            } else {
+                u64::MAX
+            },
         }
     }
 
@@ -317,7 +334,17 @@ impl Collector {
         self.commit();
         let end = os::monotonic_ns();
         let since_last = end.saturating_sub(self.last_end_ns);
-        self.sweep_at_ns = end + if since_last < MANY_NS { GRACE_NS } else { 0 };
+        let close = since_last < CLOSE_NS && !mark.forced;
+        self.close_in_a_row = if close {
+            self.close_in_a_row.saturating_add(1)
+        } else {
+            0
+        };
+        (self.sweep_at_ns, self.many_until_ns) = match since_last {
+            ..MANY_NS => (end + GRACE_NS, end + MANY_NS),
+            _ if self.close_in_a_row >= ROW => (end + since_last / 2, 0),
+            _ => (end, 0),
+        };
         self.last_end_ns = end;
         background::cycle_ended(since_last, mark.forced);
         self.account(self.history.cycles, |limiter| limiter.pause(end));

@@ -6,7 +6,6 @@
 //! they are loops over atomics.
 
 use core::sync::atomic::AtomicU8;
-#[cfg(not(target_arch = "x86_64"))]
 use core::sync::atomic::Ordering::Relaxed;
 
 /// The mark that a death bears: which of the two epochs in flight it was seen in.
@@ -77,6 +76,71 @@ pub(super) fn fill(at: *const AtomicU8, to: u8) {
     // SAFETY: 16 death bytes lie there: blocks are padded to groups.
     let group = unsafe { core::slice::from_raw_parts(at, GROUP) };
     group.iter().for_each(|d| d.store(to, Relaxed));
+}
+
+/// Sets those of the 64 death bytes from `at` on that `which` has a bit for to `to`, if the processor stores single bytes of
+/// sixteen in one instruction; `false` if it does not. These slots are the caller's alone; nothing is written to the
+/// others, where somebody else may store meanwhile.
+///
+/// # Safety
+/// There is a death byte for each bit.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+pub(super) unsafe fn fill_some(at: *const AtomicU8, to: u8, which: u64) -> bool {
+    use core::arch::x86_64::_mm_set1_epi8;
+    if !stores_by_mask() {
+        return false;
+    }
+    for group in 0..u64::BITS as usize / GROUP {
+        // SAFETY: the caller's contract; it is memory that is written through atomics only, none of it where there is no
+        // bit, and the processor has the instruction.
+        unsafe {
+            core::arch::asm!(
+                "kmovd k1, {which:e}",
+                "vmovdqu8 xmmword ptr [{at}]{{k1}}, {x}",
+                which = in(reg) which >> (group * GROUP),
+                at = in(reg) at.wrapping_add(group * GROUP),
+                x = in(xmm_reg) _mm_set1_epi8(to as i8),
+                out("k1") _,
+                options(nostack, preserves_flags),
+            );
+        }
+    }
+    true
+}
+
+/// Nothing: the processor is not known to have an instruction for it.
+///
+/// # Safety
+/// None is needed.
+#[cfg(not(target_arch = "x86_64"))]
+pub(super) unsafe fn fill_some(_: *const AtomicU8, _: u8, _: u64) -> bool {
+    false
+}
+
+/// Whether the processor has AVX-512's stores by mask; asked once.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn stores_by_mask() -> bool {
+    const NO: u8 = 1;
+    const YES: u8 = 2;
+    static KNOWN: AtomicU8 = AtomicU8::new(0);
+    #[cold]
+    fn ask() -> u8 {
+        use std::arch::is_x86_feature_detected as has;
+        let known = if has!("avx512bw") && has!("avx512vl") {
+            YES
+        } else {
+            NO
+        };
+        KNOWN.store(known, Relaxed);
+        known
+    }
+    let known = match KNOWN.load(Relaxed) {
+        0 => ask(),
+        known => known,
+    };
+    known == YES
 }
 
 /// Which of the 16 death bytes from `at` on bear `tag`: a bit for each.

@@ -47,7 +47,7 @@ use core::ptr::with_exposed_provenance;
 use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicUsize};
 pub(crate) use death_bytes::FREE;
-use death_bytes::{GROUP, fill, matches};
+use death_bytes::{GROUP, fill, fill_some, matches};
 use slot::{magic_of, slot_at};
 use tenure::Tenure;
 
@@ -347,6 +347,14 @@ impl Span {
     fn set_deaths(&self, word: usize, bits: u64, to: u8) {
         let first = self.death_at(word * 64);
         let slots = self.slots_in(word);
+        // SAFETY: as far as there are bits, slots of this word.
+        if !unsafe { fill_some(first, to, bits) } {
+            self.set_each_death(first, slots, bits, to);
+        }
+    }
+
+    #[inline(never)]
+    fn set_each_death(&self, first: *const AtomicU8, slots: usize, bits: u64, to: u8) {
         let mut rest = bits;
         // Where live slots lie between free ones, whether a group is free as a whole is hard for the processor to
         // guess, and costs more than it saves.
