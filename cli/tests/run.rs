@@ -421,3 +421,31 @@ fn the_report_says_where_the_memory_was_at_its_highest_and_at_the_end() {
         assert!(page.contains(words), "{words}");
     }
 }
+
+#[test]
+fn what_the_program_starts_is_told_apart_from_it() {
+    let Some(path) = program() else { return };
+    let out = folder();
+    // The shell forks for what is not its last command.
+    let script = format!("{}; exit 3", path.display());
+    let run = run(out.path(), &["--every", "20"], &["sh", "-c", &script]);
+    let output = with_input(run, "alloc 0 20000 1000\nnap 1500\n");
+    assert_eq!(output.status.code(), Some(3));
+    let summary = summary(out.path());
+    let children = summary["children"].as_array().expect("a list");
+    let [child] = &children[..] else {
+        panic!("{children:?}");
+    };
+    let name = path.file_name().and_then(|name| name.to_str());
+    let name: String = name.expect("text").chars().take(15).collect();
+    assert_eq!(child["program"], name);
+    let bytes = |of: &Value, what: &str| of[what].as_u64().expect("bytes");
+    assert!(bytes(child, "peak_rss") > 20_000_000, "{child}");
+    assert!(bytes(child, "total_alloc") > 20_000_000, "{child}");
+    assert!(
+        bytes(&summary["peaks"], "rss") < 20_000_000,
+        "the shell's own"
+    );
+    let page = fs::read_to_string(out.path().join("report.html")).expect("a report");
+    assert!(page.contains("What it started") && page.contains(&name));
+}

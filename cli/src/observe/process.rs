@@ -13,6 +13,8 @@ pub struct Facts {
     pub pid: u32,
     /// The program's name, cut to 15 bytes by the kernel.
     pub name: String,
+    /// The number of the process that started it, or of the one that took it over when that ended.
+    pub parent: u32,
     /// When it started, in ticks since the machine did.
     pub started: u64,
     /// Whose it is.
@@ -38,6 +40,7 @@ pub fn facts_of_child(pid: u32) -> Option<Facts> {
     Some(Facts {
         pid,
         name: stat.comm,
+        parent: u32::try_from(stat.ppid).unwrap_or(0),
         started: stat.starttime,
         user: status.euid,
         rss: stat.rss.saturating_mul(procfs::page_size()),

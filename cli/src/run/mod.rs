@@ -5,11 +5,13 @@
 //! | --- | --- |
 //! | `watch.rs` | start it, look at it, pass signals on |
 //! | `timeline.rs` | what was seen |
+//! | `children.rs` | what it started |
 //! | `explained.rs` | why memory was resident, at its highest and at the end |
 //! | `seldom.rs` | what takes a while is done as often as a small share of the time allows |
 //! | `summary.rs`, `report.rs` | what is left of it: JSON, and a page to read |
 
 mod chart;
+mod children;
 mod explained;
 mod report;
 mod seldom;
@@ -32,7 +34,8 @@ use timeline::Timeline;
 /// The program runs with libgoheap.so preloaded: every malloc in it, in its libraries and in the
 /// programs that it starts is served by goheap. Its standard streams are its own. It must be linked
 /// dynamically against glibc, and be neither setuid nor setgid. Watched is the process that is
-/// started, through each program that it becomes by exec, but not its children: goheap top lists those.
+/// started, through each program that it becomes by exec. Of the programs that it starts the report has
+/// the largest figures of those that ran long enough to be seen; goheap top shows them as they run.
 ///
 /// Exit code: that of the program; if a signal ended it, goheap ends by the same signal (shells
 /// show 128 + its number). 127: the program is not found; 126: it cannot be run, or not on the
@@ -114,8 +117,10 @@ fn run_to_end(options: &Options) -> Result<ExitCode, Error> {
 
     let knobs = summary::knobs_in_force(&command);
     let every = Duration::from_millis(options.every);
-    let watched = watch::to_the_end(command, &folder.join("timeline.csv"), every, options.quiet)?;
-    let summary = Summary::of(&options.command, knobs, &watched);
+    let mut watched =
+        watch::to_the_end(command, &folder.join("timeline.csv"), every, options.quiet)?;
+    let children = std::mem::take(&mut watched.children).by_size();
+    let summary = Summary::of(&options.command, knobs, &watched, children);
     let written = watched
         .written
         .and_then(|()| leave(&summary, &watched.timeline, &watched.map, &folder));

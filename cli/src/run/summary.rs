@@ -10,6 +10,7 @@ use std::time::UNIX_EPOCH;
 use goheap::options::{KNOBS, Knob};
 use serde::Serialize;
 
+use super::children::Child;
 use super::explained::Explained;
 use super::timeline::{Peaks, Row};
 use super::watch::Watched;
@@ -48,6 +49,8 @@ pub struct Summary {
     pub mem_stats: Option<Figures>,
     /// Why memory was resident, where it was explained at its highest and last.
     pub explained: Explained,
+    /// The programs that it started, and those that these did, as far as they were seen; the largest first.
+    pub children: Vec<Child>,
     /// The size classes then.
     pub classes: Vec<Class>,
 }
@@ -100,7 +103,12 @@ impl Summary {
     }
 
     /// Of a program that has run.
-    pub fn of(command: &[OsString], knobs: Vec<InForce>, watched: &Watched) -> Self {
+    pub fn of(
+        command: &[OsString],
+        knobs: Vec<InForce>,
+        watched: &Watched,
+        children: Vec<Child>,
+    ) -> Self {
         let last = watched.timeline.last();
         let words = command
             .iter()
@@ -123,6 +131,7 @@ impl Summary {
             aims: last.map(|(_, snapshot)| Aims::of(snapshot)),
             mem_stats: last.map(|(_, snapshot)| Figures::from(&snapshot.mem_stats())),
             explained: watched.explained.clone(),
+            children,
             classes: last.map_or(Vec::new(), |(_, snapshot)| classes(snapshot)),
         }
     }
@@ -147,11 +156,20 @@ impl Summary {
     /// All of it in a line.
     pub fn in_short(&self) -> String {
         let cycles = self.last.map_or(0, |row| row.cycles);
-        format!(
+        let mut words = format!(
             "{} after {:.1} s; RSS at most {}, {cycles} cycles",
             self.ended(),
             self.seconds,
             amount::bytes(self.peaks.rss),
-        )
+        );
+        if let Some(largest) = self.children.first() {
+            words += &format!(
+                "; of {} that it started {} is the largest, RSS at most {}",
+                self.children.len(),
+                largest.program,
+                amount::bytes(largest.peak_rss)
+            );
+        }
+        words
     }
 }

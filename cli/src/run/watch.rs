@@ -13,6 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 use goheap_stats::shared_page::{Command as Ask, Life};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::children::Children;
 use super::explained::Explained;
 use super::seldom::Seldom;
 use super::timeline::{Row, Timeline};
@@ -36,6 +37,8 @@ pub struct Watched {
     pub explained: Explained,
     /// Its heap over time.
     pub map: map::Timeline,
+    /// The programs that it started.
+    pub children: Children,
     /// Whether all of that could be written down.
     pub written: Result<(), Error>,
 }
@@ -87,6 +90,7 @@ pub fn to_the_end(
     // A disk that is full does not end the program; it is told once that has ended.
     let mut looked = Ok(());
     let (mut explained, mut map) = (Explained::default(), map::Timeline::default());
+    let mut children = Children::default();
     let (mut explains, mut maps) = (Seldom::default(), Seldom::default());
     let status = loop {
         if let Some(status) = started.ended_within(pause)? {
@@ -105,6 +109,7 @@ pub fn to_the_end(
                 });
             }
         }
+        children.look(started.pid(), start.elapsed().as_secs_f64());
         if let (Some(line), Some((row, _))) = (&line, timeline.last()) {
             line.set_message(words(row));
         }
@@ -129,6 +134,7 @@ pub fn to_the_end(
         timeline,
         explained,
         map,
+        children,
         written: looked,
     })
 }
