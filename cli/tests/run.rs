@@ -174,7 +174,8 @@ fn the_last_figures_of_a_short_program_are_not_lost() {
 #[test]
 fn the_report_needs_nothing_from_anywhere() {
     let out = folder();
-    let commands = "alloc 0 30000 1000\nexit 0\n";
+    // Time for a look at it: one that ends before has no map.
+    let commands = "alloc 0 30000 1000\nnap 1500\nexit 0\n";
     if run_program(out.path(), &["--gogc", "50"], commands).is_none() {
         return;
     }
@@ -372,7 +373,8 @@ fn a_static_program_of_the_compilers_is_refused() {
 #[test]
 fn a_server_is_asked_for_in_the_program_alone() {
     let out = folder();
-    let Some(output) = run_program(out.path(), &["--http", "0"], "exit 0\n") else {
+    // A thread of its own says so, and is to have the time.
+    let Some(output) = run_program(out.path(), &["--http", "0"], "nap 1500\nexit 0\n") else {
         return;
     };
     let said = text(&output.stderr);

@@ -12,12 +12,14 @@
 //! | `aligned.rs` | allocate at a multiple of something |
 //! | `inspect.rs` | what a block holds, what the heap holds; trim |
 //! | `end.rs` | ends of a process that nothing else hears of |
+//! | `deep.rs` | libraries that would have libc's malloc for themselves |
 //! | `limit.rs` | a limit that the program sets to its own address space |
 //!
 //! The crate has no state. The first call may come from the loader, before libc is
 //! set up; nothing here, nor below, calls anything that would need it.
 
 mod aligned;
+mod deep;
 mod end;
 mod errno;
 mod inspect;

@@ -6,7 +6,7 @@ mod support;
 use std::path::PathBuf;
 
 use support::child::{self, Outcome};
-use support::{compiled, plain, preloaded, wait};
+use support::{compiled, plain, preloaded, scratch, wait};
 
 fn program(for_test: &str) -> Option<PathBuf> {
     compiled("process.c", &format!("process-{for_test}"), &[])
@@ -85,6 +85,25 @@ fn libraries_come_and_go() {
     };
     for mut command in [plain(&program), preloaded(&program)] {
         command.arg("libraries").arg(&library);
+        wait(command).expect_success();
+    }
+}
+
+#[test]
+fn a_library_s_own_path_is_where_its_libraries_are_looked_for() {
+    let inner = scratch("inner");
+    std::fs::create_dir_all(&inner).expect("a folder can be made");
+    let shared = ["-shared", "-fPIC", "-Wl,--enable-new-dtags"];
+    if compiled("library.c", "inner/libinner.so", &shared).is_none() {
+        return;
+    }
+    let flags = [&shared[..], &["-Wl,-rpath,$ORIGIN/inner"]].concat();
+    let outer = compiled("opener.c", "libouter.so", &flags);
+    let (Some(program), Some(outer)) = (program("opens_by"), outer) else {
+        return;
+    };
+    for mut command in [plain(&program), preloaded(&program)] {
+        command.arg("opens_by").arg(&outer).arg("libinner.so");
         wait(command).expect_success();
     }
 }

@@ -159,6 +159,35 @@ fn perl_fills_and_sorts_a_hash() {
     });
 }
 
+#[test]
+fn php_and_its_extensions_share_a_heap() {
+    let script = r#"
+        $all = [];
+        for ($i = 0; $i < 200000; $i++) $all["k" . $i % 5000] = str_repeat(chr(65 + $i % 26), $i % 97);
+        ksort($all);
+        echo md5(serialize($all)), " ", md5(json_encode($all)), "\n";
+        preg_match_all('/[aeiou]\w+/', str_repeat("the quick brown fox ", 20000), $found);
+        echo count($found[0]), "\n";"#;
+    succeeds_on_both("php", |command, _| {
+        command.args(["-r", script]);
+    });
+}
+
+#[test]
+fn ruby_starts_threads_and_forks() {
+    let script = r#"
+        all = {}
+        200000.times { |i| all["k#{i % 3000}"] = ("x" * (i % 100)).upcase }
+        threads = 8.times.map { Thread.new { (0...20000).map { |i| i.to_s * 3 }.size } }
+        puts all.values.sum(&:size), threads.sum(&:value)
+        Process.wait fork { puts (1..1000).map(&:to_s).join.size }
+        GC.start
+        puts GC.stat(:total_allocated_objects) > 200000"#;
+    succeeds_on_both("ruby", |command, _| {
+        command.args(["-e", script]);
+    });
+}
+
 /// A history of many commits, made in one go.
 fn history() -> Vec<u8> {
     let mut stream = Vec::new();

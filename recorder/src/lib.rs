@@ -12,11 +12,14 @@
 //! | `note.rs` | a call's event, and whether this process has a ring |
 //! | `attach.rs` | making the ring |
 //! | `thread.rs` | the thread's number |
+//! | `deep.rs`, of the preload library | libraries that would have libc's malloc for themselves |
 //!
 //! The first call may come from the loader, before libc is set up, and any may come from a signal's
 //! handler or a forked child: nothing here allocates, locks or keeps a file open.
 
 mod attach;
+#[path = "../../preload/src/deep.rs"]
+mod deep;
 mod malloc;
 mod note;
 mod thread;

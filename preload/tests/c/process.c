@@ -249,7 +249,8 @@ static void churns(void) { churn(1, 100000); }
 /* A library with a constructor that allocates and thread-local memory, opened and closed. */
 static void *opens(void *library) {
     for (int n = 0; n < 50; n++) {
-        void *handle = dlopen(library, RTLD_NOW);
+        /* What binds deeply has libc's malloc and free for itself, unless the library sees to it. */
+        void *handle = dlopen(library, RTLD_NOW | (n % 2 ? RTLD_DEEPBIND : 0));
         if (!handle) dprintf(2, "%s\n", dlerror());
         CHECK(handle);
         char *(*make)(void) = (char *(*)(void))dlsym(handle, "make");
@@ -269,6 +270,20 @@ static void libraries(const char *library) {
     pthread_t threads[4];
     for (int i = 0; i < 4; i++) CHECK(!pthread_create(&threads[i], NULL, opens, (void *)library));
     for (int i = 0; i < 4; i++) CHECK(!pthread_join(threads[i], NULL));
+}
+
+/* A library that lies where only the one that opens it says. */
+static void opens_by(const char *opener, const char *library) {
+    CHECK(!dlopen(library, RTLD_NOW));
+    void *handle = dlopen(opener, RTLD_NOW);
+    CHECK(handle);
+    void *(*inner)(const char *, int) = (void *(*)(const char *, int))dlsym(handle, "open_inner");
+    CHECK(inner);
+    for (int deep = 0; deep < 2; deep++) {
+        void *opened = inner(library, RTLD_LAZY | (deep ? RTLD_DEEPBIND : 0));
+        if (!opened) dprintf(2, "%s\n", dlerror());
+        CHECK(opened && dlsym(opened, "make") && !dlclose(opened));
+    }
 }
 
 /* Little memory: null and ENOMEM when it is used up, and all goes on when some is free again. */
@@ -398,6 +413,7 @@ int main(int count, char **arguments) {
     PART(signals);
     PART(much_thread_local_memory);
     if (!strcmp(part, "libraries")) return libraries(arguments[2]), 0;
+    if (!strcmp(part, "opens_by")) return opens_by(arguments[2], arguments[3]), 0;
     dprintf(2, "no such part: %s\n", part);
     return 2;
 }
