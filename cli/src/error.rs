@@ -98,6 +98,12 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether nobody reads any more what is written to stdout.
+    pub fn is_unread(&self) -> bool {
+        matches!(self, Self::System { doing, source }
+            if doing == "write to stdout" && source.kind() == io::ErrorKind::BrokenPipe)
+    }
+
     /// An operating-system error while doing that.
     pub fn system(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let doing = doing.into();

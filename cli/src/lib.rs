@@ -95,6 +95,8 @@ pub fn main() -> ExitCode {
     };
     match done {
         Ok(code) => code,
+        // As other programs end whose reader has seen enough: by SIGPIPE, in a shell's words.
+        Err(error) if error.is_unread() => ExitCode::from(128 + libc::SIGPIPE as u8),
         Err(error) => {
             eprintln!("{error}");
             ExitCode::FAILURE

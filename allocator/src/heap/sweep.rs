@@ -28,7 +28,10 @@ impl<O: Os> Heap<O> {
         let epoch = self.progress.begin();
         for class in SizeClass::all() {
             let mut lists = self.central.class(class).lock();
-            self.progress.add(lists.start_sweep(epoch, condemned));
+            let spans = lists.start_sweep(epoch, condemned);
+            if spans > 0 {
+                self.progress.add(spans);
+            }
         }
         self.progress.begun(epoch);
     }
