@@ -9,12 +9,12 @@ use crate::http;
 use crate::profile;
 use crate::publish;
 use crate::runtime::{HEAP, RUNTIME};
+use crate::wake;
 use crate::worker::Worker;
 use core::ffi::c_void;
 use core::fmt::Write;
 use core::sync::atomic::AtomicBool;
 use core::sync::atomic::Ordering::{AcqRel, Relaxed};
-use core::time::Duration;
 use goheap_allocator::lock::{Lock, Rank};
 use goheap_allocator::os::{self, Line};
 use goheap_scavenger::{Background, LineInputs, Policy, Step, View};
@@ -63,6 +63,7 @@ pub fn forget_threads() {
     MAIN_ENDED.store(false, Relaxed);
     SWEEPER.forget();
     SCAVENGER.forget();
+    wake::forget();
     // The child is yet to be published.
     WANTED.store(true, Relaxed);
 }
@@ -143,13 +144,30 @@ pub fn sweep_may_have_ended() {
 
 /// The scavenger's goals may have changed.
 pub fn goals_changed() {
-    let v = view();
-    if !v.goals.met(v.heap_retained, v.mapped_ready) {
-        call(&SCAVENGER, 0);
+    if is_wanted() {
+        call(&SCAVENGER, wake::make_ready());
     } else if RUNTIME.policy().passes().is_some() {
         // Passes come by the clock: the thread must run, but need not wake.
         call(&SCAVENGER, u64::MAX);
     }
+}
+
+/// A cycle begins at `now`, on the monotonic clock. Go wakes the scavenger there, parked or asleep, without its monitor
+/// (`finishsweep_m`): all is swept, so there is all that the last cycle freed. What this one frees it does not find yet,
+/// and a `forced` one has freed it here before the scavenger is awake.
+pub fn cycle_begins(now: u64, forced: bool) {
+    if RUNTIME.policy().by_monitor {
+        wake::world_stops(now);
+        if !forced && wake::may_be_woken(now) && is_wanted() {
+            call(&SCAVENGER, wake::cycle_began());
+        }
+    }
+}
+
+/// Whether there is more than the goals allow.
+fn is_wanted() -> bool {
+    let v = view();
+    !v.goals.met(v.heap_retained, v.mapped_ready)
 }
 
 fn view() -> View {
@@ -214,10 +232,11 @@ fn sweep() {
 }
 
 extern "C" fn scavenger(_: *mut c_void) -> *mut c_void {
-    // As if it had been parked: it starts because there are new goals.
-    wait_to_be_noticed(u64::MAX);
+    // As if it had been parked: it starts because there is work. Passes come by the clock.
+    if RUNTIME.policy().by_monitor {
+        wake::wait(&SCAVENGER, u64::MAX);
+    }
     loop {
-        let calls = SCAVENGER.calls();
         let step = ENGINE.lock().step(&view());
         match step {
             Step::Release(bytes) => {
@@ -233,75 +252,17 @@ extern "C" fn scavenger(_: *mut c_void) -> *mut c_void {
             }
             Step::Sleep(ns) => {
                 let start = os::monotonic_ns();
-                // New goals cut a sleep short.
-                let until = start.saturating_add(clock::real(ns));
-                SCAVENGER.sleep(calls, until);
-                wait_to_be_noticed(until);
+                wake::rest(&SCAVENGER, start.saturating_add(clock::real(ns)));
                 let slept = clock::scaled(os::monotonic_ns().saturating_sub(start));
                 ENGINE.lock().slept(slept, RUNTIME.processors.load(Relaxed));
             }
-            Step::Park => {
-                SCAVENGER.sleep(calls, u64::MAX);
-                wait_to_be_noticed(u64::MAX);
-            }
+            Step::Park => wake::rest(&SCAVENGER, u64::MAX),
             Step::Pass(idle_ns) => {
                 let idle_ms = u32::try_from(idle_ns / 1_000_000).unwrap_or(u32::MAX);
                 let released = HEAP.release_aged(idle_ms);
                 HEAP.pages().released_in_background.add(released);
             }
         }
-    }
-}
-
-/// Whether cycles follow each other so closely that Go's monitor does not go to sleep between them.
-static MONITOR_AWAKE: AtomicBool = AtomicBool::new(false);
-
-/// A cycle has ended, so long after the last one; `forced` if the program asked for it. Each stops the world, and that wakes Go's
-/// monitor, which then looks every 20 µs and less and less often in the next 20 ms: the scavenger has a turn in
-/// each cycle of a program that has one every few milliseconds.
-pub fn cycle_ended(since_last_ns: u64, forced: bool) {
-    let awake = !forced && u128::from(since_last_ns) < LOOK.as_nanos();
-    MONITOR_AWAKE.store(awake, Relaxed);
-}
-
-/// A cycle of Go's takes this long at the least, at 4 MiB of heap with nothing live. Here there may be ten in that time; if
-/// each had its turn of scavenging, the pages at the heap's end would be given back and taken again for a quarter of all time.
-const SHORTEST_CYCLE: Duration = Duration::from_millis(1);
-
-/// How often Go's monitor looks whether the scavenger is to be woken, while the program runs …
-const LOOK: Duration = Duration::from_millis(10);
-/// … and after how many looks at a program that does nothing it is woken all the same.
-const LOOKS: u32 = 50;
-/// One look takes this long; a processor busy for half of it, twice in a row, says that the program runs.
-const GLANCE: Duration = Duration::from_millis(1);
-
-/// In Go it is the monitor thread (`sysmon`) that wakes the scavenger: at once while cycles come one after the other, within 10 ms
-/// while the program runs; while all of it sleeps the monitor sleeps, too, until something wakes up. Half a
-/// second stands for that: without it, what a program frees just before it rests would
-/// go back at once, where Go lets some time pass. Not later than `until_ns` in any case.
-fn wait_to_be_noticed(until_ns: u64) {
-    let mut was_busy = false;
-    if !RUNTIME.policy().by_monitor {
-        return;
-    }
-    let patience = LOOK.as_nanos() as u64 * u64::from(LOOKS);
-    let looks = clock::real(patience) / LOOK.as_nanos() as u64;
-    for _ in 0..looks.max(1) {
-        if MONITOR_AWAKE.load(Relaxed) {
-            return std::thread::sleep(SHORTEST_CYCLE);
-        }
-        if os::monotonic_ns() >= until_ns {
-            return;
-        }
-        std::thread::sleep(LOOK - GLANCE);
-        let before = os::process_cpu_ns();
-        std::thread::sleep(GLANCE);
-        let busy_ns = os::process_cpu_ns().saturating_sub(before);
-        let busy = u128::from(busy_ns) * 2 >= GLANCE.as_nanos();
-        if busy && was_busy {
-            return;
-        }
-        was_busy = busy;
     }
 }
 

@@ -8,6 +8,7 @@ use crate::cycle::{self, Why};
 use crate::history::History;
 use crate::options::Options;
 use crate::runtime::{HEAP, RUNTIME, Runtime};
+use crate::wake;
 use core::sync::atomic::Ordering::Relaxed;
 use goheap_allocator::PAGE;
 use goheap_allocator::heap::Allocated;
@@ -265,6 +266,7 @@ impl Collector {
     /// Closes the epoch: what is dead now is what this cycle frees.
     fn begin(&mut self, now: u64, forced: bool, bytes: u64) {
         self.feed_limiter(now, false);
+        background::cycle_begins(now, forced);
         let (condemned, dead) = HEAP.close_epoch();
         control::check_if(self.check);
         let live = HEAP.live().get();
@@ -346,7 +348,7 @@ impl Collector {
             _ => (end, 0),
         };
         self.last_end_ns = end;
-        background::cycle_ended(since_last, mark.forced);
+        wake::world_stops(end);
         self.account(self.history.cycles, |limiter| limiter.pause(end));
         self.history
             .pause(end.saturating_sub(now), os::wall_clock_ns());

@@ -66,6 +66,7 @@ mod slow;
 mod snapshot;
 mod thread;
 mod tls;
+mod wake;
 mod worker;
 
 pub use control::{check, free_os_memory, gc, set_gc_percent, set_memory_limit};

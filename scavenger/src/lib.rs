@@ -12,6 +12,7 @@
 //! | how much to retain | [`Goals`] | `gcPaceScavenger`; `allocSpan` in `mheap.go` |
 //! | how fast to release | [`Engine`], [`PiController`] | `scavengerState`, `piController` |
 //! | which chunks to leave alone | [`ChunkDensity`] | `scavChunkData` |
+//! | when the monitor looks whether to wake it | [`Monitor`] | `sysmon` in `proc.go` |
 //! | what each version of Go does | [`Policy`], [`Background`] | the same files, version by version |
 //!
 //! The background thread's loop, less the waiting and the releasing:
@@ -43,6 +44,7 @@ mod density;
 mod engine;
 mod goal;
 mod line;
+mod monitor;
 mod pi;
 mod policy;
 
@@ -52,5 +54,6 @@ pub use density::{CHUNK_PAGES, ChunkDensity};
 pub use engine::{Engine, QUANTUM, Step};
 pub use goal::{AllocationInputs, Assist, GoalInputs, Goals};
 pub use line::{Line, LineInputs};
+pub use monitor::Monitor;
 pub use pi::{Fault, PiController};
 pub use policy::{Growth, HeapGoal, NEWEST, Pace, Passes, Policy};

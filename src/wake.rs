@@ -1,0 +1,126 @@
+//! What wakes the scavenger, as in Go from 1.16 on.
+//!
+//! | what | when |
+//! | --- | --- |
+//! | its own timer | at the end of a sleep |
+//! | a cycle that begins (`finishsweep_m`) | at once; not if it is at work: that is not made up for |
+//! | a sweep that ends, goals that change (`sysmonWake`) | when the [monitor](goheap_scavenger::Monitor) looks next, and after the turn if it is at work |
+//!
+//! While the whole program sleeps Go's monitor does, too, until something wakes up. Half a second stands for
+//! that: without it, what a program frees just before it rests would go back at once, where Go lets some time pass.
+//!
+//! Go 1.1 to 1.15 have other ways: there, that it is ready wakes it.
+
+use crate::clock;
+use crate::runtime::RUNTIME;
+use crate::worker::Worker;
+use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::{AtomicBool, AtomicU64};
+use goheap_allocator::os;
+use goheap_scavenger::Monitor;
+
+/// A cycle has begun since the last turn ended.
+static CYCLE_BEGAN: AtomicBool = AtomicBool::new(false);
+/// There is work for it.
+static READY: AtomicBool = AtomicBool::new(false);
+/// When Go's monitor would have been woken last, on the monotonic clock. Written under the collector's lock; a guess of when to
+/// look depends on it, nothing else.
+static MONITOR_WOKEN: AtomicU64 = AtomicU64::new(0);
+/// When the last turn began, on the monotonic clock.
+static TURN_BEGAN: AtomicU64 = AtomicU64::new(0);
+
+/// A cycle of Go's takes this long at the least, at 4 MiB of heap with nothing live, in nanoseconds. Here there may be ten in that
+/// time; if each had its turn of scavenging, the pages at the heap's end would be given back and taken again
+/// for a quarter of all time.
+const SHORTEST_CYCLE: u64 = 1_000_000;
+/// How long a program that does nothing is waited for, in nanoseconds.
+const PATIENCE: u64 = 500_000_000;
+/// For so long before a look it is measured whether the program runs: a processor is busy for half of it.
+const GLANCE: u64 = 1_000_000;
+
+fn monitor() -> Monitor {
+    Monitor::woken_at(MONITOR_WOKEN.load(Relaxed))
+}
+
+/// Go would stop the world at `now`.
+pub fn world_stops(now: u64) {
+    MONITOR_WOKEN.store(monitor().world_stopped(now).woken_ns(), Relaxed);
+}
+
+/// Whether a cycle that begins at `now` may wake the scavenger.
+pub fn may_be_woken(now: u64) -> bool {
+    now.saturating_sub(TURN_BEGAN.load(Relaxed)) >= SHORTEST_CYCLE
+}
+
+/// A cycle has begun. By when the scavenger is to be called: if it was before, it need not be woken.
+pub fn cycle_began() -> u64 {
+    called_by(CYCLE_BEGAN.swap(true, Relaxed))
+}
+
+/// There is work for the scavenger. By when it is to be called.
+pub fn make_ready() -> u64 {
+    called_by(READY.swap(true, Relaxed))
+}
+
+const fn called_by(was_set: bool) -> u64 {
+    if was_set { u64::MAX } else { 0 }
+}
+
+/// In the child of a `fork`, where nothing has been called yet.
+pub fn forget() {
+    CYCLE_BEGAN.store(false, Relaxed);
+    READY.store(false, Relaxed);
+}
+
+/// Waits between two turns: until something wakes the scavenger, or until `until_ns`.
+pub fn rest(scavenger: &Worker, until_ns: u64) {
+    CYCLE_BEGAN.store(false, Relaxed);
+    wait(scavenger, until_ns);
+}
+
+/// The same, and what happened before it began counts, too.
+pub fn wait(scavenger: &Worker, until_ns: u64) {
+    let mut ready_since = None;
+    loop {
+        let calls = scavenger.calls();
+        let now = os::monotonic_ns();
+        if CYCLE_BEGAN.load(Relaxed) || now >= until_ns {
+            break;
+        }
+        if !READY.load(Relaxed) {
+            scavenger.sleep(calls, until_ns);
+            continue;
+        }
+        let since = *ready_since.get_or_insert(now);
+        if !RUNTIME.policy().by_monitor || now - since >= clock::real(PATIENCE) {
+            break;
+        }
+        let earliest = TURN_BEGAN.load(Relaxed).saturating_add(SHORTEST_CYCLE);
+        let look = monitor().next_look(now).max(earliest).min(until_ns);
+        if program_runs_at(scavenger, look) {
+            break;
+        }
+    }
+    READY.store(false, Relaxed);
+    TURN_BEGAN.store(os::monotonic_ns(), Relaxed);
+}
+
+/// Waits until then, and says whether the program ran just before. Not so long if a cycle begins.
+fn program_runs_at(scavenger: &Worker, look_ns: u64) -> bool {
+    nap(scavenger, look_ns.saturating_sub(GLANCE));
+    let (start, used) = (os::monotonic_ns(), os::process_cpu_ns());
+    nap(scavenger, look_ns);
+    let took = os::monotonic_ns().saturating_sub(start);
+    os::process_cpu_ns().saturating_sub(used) * 2 >= took
+}
+
+/// Sleeps until then, or until a cycle begins.
+fn nap(scavenger: &Worker, until_ns: u64) {
+    loop {
+        let calls = scavenger.calls();
+        if CYCLE_BEGAN.load(Relaxed) || os::monotonic_ns() >= until_ns {
+            return;
+        }
+        scavenger.sleep(calls, until_ns);
+    }
+}
