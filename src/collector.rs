@@ -15,8 +15,8 @@ use goheap_allocator::heap::Allocated;
 use goheap_allocator::os;
 use goheap_allocator::span::Tag;
 use goheap_pacer::{
-    Config, Controller, CpuLimiter, CycleWork, GO_ROOTS, MarkInputs, Memory, Rules, SweepPace,
-    Window,
+    Config, Controller, CpuLimiter, CycleWork, GO_ROOTS, HEAP_SCAN, MarkInputs, Memory, Rules,
+    SweepPace, Window,
 };
 use goheap_scavenger::{GoalInputs, Goals, Pace};
 use goheap_stats::{GcTrace, PhaseClock, PhaseCpu};
@@ -323,7 +323,7 @@ impl Collector {
         let work = CycleWork::modelled(live);
         let goal = self.controller.goal(self.memory());
         self.controller.end_cycle(self.memory(), work);
-        self.controller.reset_live(marked, work.scan_work);
+        self.controller.reset_live(marked, HEAP_SCAN);
         HEAP.live().set(marked);
         runtime.sweep_ended.store(false, Relaxed);
         // Before anybody sweeps: this is the peak.

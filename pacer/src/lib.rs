@@ -46,7 +46,7 @@ mod trigger;
 
 pub use controller::{Config, Controller, CycleWork, Memory};
 pub use cpu_limiter::CpuLimiter;
-pub use mark_model::{GO_ROOTS, GO_RUNTIME, MarkInputs, Window};
+pub use mark_model::{GO_ROOTS, GO_RUNTIME, HEAP_SCAN, MarkInputs, Window};
 pub use rules::{Rules, TriggerRule};
 pub use sweep_pace::SweepPace;
 pub use trigger::Trigger;
