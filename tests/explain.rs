@@ -53,6 +53,39 @@ fn a_leak_in_cs_heap_is_told_from_this_heaps() {
     leaked.into_iter().for_each(|at| unsafe { libc::free(at) });
 }
 
+/// Its sites stay for ever: without being told apart, they look like a leak in C's heap.
+#[test]
+fn what_the_heap_profile_wrote_down_is_metadata() {
+    let body = || {
+        let metadata = || {
+            let explained = explained();
+            let causes = [Cause::SpanData, Cause::CacheData, Cause::TableData];
+            let all = causes.map(|cause| explained.bytes(cause));
+            (all.iter().sum::<u64>(), explained.bytes(Cause::CHeap))
+        };
+        let profile = || goheap::read_mem_stats().buck_hash_sys;
+        // So large that what a look takes is no hundredth.
+        let ballast = vec![1u8; 64 << 20];
+        let (before, c_before) = metadata();
+        let first = profile();
+        // Each a size of its own, and so a site of its own. Untouched, they take no memory.
+        (1..5000).for_each(|pages| drop(black_box(Vec::<u8>::with_capacity(pages << 13))));
+        let written = profile() - first;
+        assert!(written > MIB, "{written}");
+        let (after, c_after) = metadata();
+        let grown = after - before;
+        assert!(grown > written * 9 / 10, "{grown} of {written}");
+        let c_grown = c_after.saturating_sub(c_before);
+        assert!(c_grown < written / 4, "{c_grown} of {written}");
+        black_box(ballast);
+    };
+    let all = |command: &mut Command| {
+        command.env("GOHEAP_PROFILE_RATE", "1").env("GOGC", "off");
+    };
+    let test = what_the_heap_profile_wrote_down_is_metadata;
+    child::run(test, all, body).expect_success();
+}
+
 #[test]
 fn a_large_block_counts_where_it_was_touched() {
     let _alone = alone();

@@ -44,7 +44,7 @@ pub struct Holdings {
     pub span_blocks: u64,
     /// Blocks made for threads' caches, resident or not.
     pub cache_blocks: u64,
-    /// Of tables, what is in use.
+    /// Of tables and the heap profile, what is in use.
     pub table_blocks: u64,
     /// Where the heap's first range begins.
     pub from: usize,
@@ -165,7 +165,7 @@ impl<O: Os> Heap<O> {
             stacks,
             span_blocks: self.meta.used(Kind::Spans),
             cache_blocks: self.meta.used(Kind::Caches),
-            table_blocks: self.meta.used(Kind::Tables),
+            table_blocks: self.meta.used(Kind::Tables) + self.meta.used(Kind::Profile),
             from: self.arena.address_of(0),
             to: self.arena.address_of(end),
             released_ever,

@@ -70,7 +70,7 @@ causes! {
     SpanData = "metadata: spans",
     /// The heap's own: threads' caches with their logs.
     CacheData = "metadata: thread caches",
-    /// The heap's own: bitmaps, summaries, the page table.
+    /// The heap's own: bitmaps, summaries, the page table; the heap profile's sites and records.
     TableData = "metadata: tables",
     /// Stacks of threads, the heap's among them.
     Stacks = "thread stacks",
@@ -145,7 +145,7 @@ pub struct Holdings {
     pub span_blocks: u64,
     /// Metadata for threads' caches, resident or not.
     pub cache_blocks: u64,
-    /// Metadata for tables that is in use.
+    /// Metadata for tables and the heap profile that is in use.
     pub table_blocks: u64,
     /// First address of the heap.
     pub from: u64,
