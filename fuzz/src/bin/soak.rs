@@ -46,6 +46,9 @@ const WARM_UP: Duration = Duration::from_secs(60);
 /// The highest limit, in MiB, so that there is a largest heap.
 const HIGHEST: i64 = 300;
 
+/// Of the heap's pages, in bytes.
+const HALF_PAGE: usize = 4 << 10;
+
 /// Xorshift.
 struct Random(u64);
 
@@ -61,10 +64,15 @@ impl Random {
         (self.0 >> 11) as usize % n
     }
 
-    /// Sizes by their logarithm: mostly small, up to 4 MiB.
+    /// Sizes by their logarithm: mostly small, up to 8 MiB. Large ones come in steps of an eighth, less
+    /// up to half a page: the heap profile keeps a site for each number of pages, and for ever, so that there are
+    /// few enough to have met most of them by the end of the warm-up.
     fn size(&mut self) -> usize {
         let log2 = self.below(12) + if self.below(50) == 0 { 11 } else { 0 };
-        (1 << log2) + self.below(1 << log2)
+        if log2 < 15 {
+            return (1 << log2) + self.below(1 << log2);
+        }
+        (1 << log2) + ((1 + self.below(8)) << (log2 - 3)) - self.below(HALF_PAGE)
     }
 }
 
