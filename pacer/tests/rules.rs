@@ -168,12 +168,17 @@ fn the_newest_rules_are_those_of_the_newest_version() {
 
 /// A cycle in which `allocated` bytes come while `scanned` are scanned, at Go's quarter of the processors.
 fn measured(c: &mut Controller, allocated: u64, scanned: u64) -> f64 {
+    measured_at(c, 0.25, allocated, scanned)
+}
+
+/// The same at this share of the processors.
+fn measured_at(c: &mut Controller, utilization: f64, allocated: u64, scanned: u64) -> f64 {
     let at = c.trigger(Memory::default()).trigger;
     c.start_cycle(at);
     let work = CycleWork {
         heap_live: at + allocated,
         scan_work: scanned,
-        utilization: 0.25,
+        utilization,
         idle_utilization: 0.0,
     };
     c.end_cycle(Memory::default(), work);
@@ -214,6 +219,15 @@ fn from_go1_20_on_the_largest_of_five_measurements_counts() {
         // A cycle in which nothing was allocated says nothing.
         (0..6).for_each(|_| assert_eq!(measured(&mut c, 0, MIB), 1.0));
     }
+}
+
+/// Go 1.27.3, `endCycle`: only a cycle without allocation is left out.
+#[test]
+fn a_cycle_that_took_no_time_is_a_measurement_of_zero() {
+    let mut c = controller(27, 100);
+    assert_eq!(measured(&mut c, 6 * MIB, MIB), 2.0);
+    let later: Vec<f64> = (0..5).map(|_| measured_at(&mut c, 0.0, MIB, MIB)).collect();
+    assert_eq!(later, [2.0, 2.0, 2.0, 2.0, 0.0]);
 }
 
 #[test]
