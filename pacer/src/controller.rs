@@ -151,12 +151,7 @@ impl Controller {
             last_heap_goal: 0,
             cons_mark: ConsMark::UNKNOWN,
             feedback: Feedback::NEW,
-            percent_goal: goal::percent_goal(
-                heap_marked,
-                0,
-                gc_percent,
-                least(&rules, heap_minimum),
-            ),
+            percent_goal: goal::percent_goal(heap_marked, 0, gc_percent, heap_minimum),
             sweep_end: 0,
             runway: 0,
         }
@@ -305,7 +300,7 @@ impl Controller {
                 0
             },
             self.gc_percent,
-            least(&self.rules, self.heap_minimum),
+            self.heap_minimum,
         );
         let scan = self.last_heap_scan.saturating_add(self.scannable_roots);
         self.runway = self.cons_mark.runway(scan);
@@ -385,14 +380,5 @@ impl Controller {
     /// last five measurements. Go: `consMark`.
     pub const fn cons_mark(&self) -> f64 {
         self.cons_mark.estimate()
-    }
-}
-
-/// What the goal is at least: where feedback sets the trigger, it is that which the least
-/// heap bounds.
-const fn least(rules: &Rules, heap_minimum: u64) -> u64 {
-    match rules.trigger {
-        TriggerRule::Feedback { .. } if heap_minimum != NEVER => 0,
-        _ => heap_minimum,
     }
 }

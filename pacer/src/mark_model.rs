@@ -145,6 +145,20 @@ mod tests {
     }
 
     #[test]
+    fn larger_objects_come_to_more_bytes_in_the_same_time() {
+        // 200 ns and 0.6 ns a byte: 1.6 ns a byte for objects of 200, 0.7 for those of 2,000.
+        for (objects, ns_per_byte) in [(25_000, 1.6), (2_500, 0.7)] {
+            let w = Window::of_mark(&MarkInputs {
+                goal: u64::MAX,
+                allocated_objects: objects,
+                ..CHURN
+            });
+            let bytes = w.ns as f64 / ns_per_byte;
+            assert!((w.bytes as f64 - bytes).abs() <= 1.0, "{w:?}, not {bytes}");
+        }
+    }
+
+    #[test]
     fn a_mark_ends_at_the_goal_at_the_latest() {
         let w = Window::of_mark(&MarkInputs {
             objects: u64::MAX,

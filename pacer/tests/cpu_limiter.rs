@@ -133,6 +133,19 @@ fn fewer_processors_have_a_smaller_bucket() {
     assert!(!l.limiting());
 }
 
+/// Go 1.27.3, `resetCapacity`: only more than fits, or less, says anything.
+#[test]
+fn a_bucket_that_becomes_exactly_full_limits_if_it_did_before() {
+    let mut l = limiter(2);
+    l.pause(5 * S + 500 * MS);
+    assert_eq!(l.fill_ns(), S);
+    l.set_procs(1);
+    assert!(!l.limiting());
+    l.pause(6 * S);
+    l.set_procs(1);
+    assert!(l.limiting());
+}
+
 #[test]
 fn odd_figures_saturate() {
     let mut l = CpuLimiter::new(u32::MAX);

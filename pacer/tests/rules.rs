@@ -246,6 +246,40 @@ fn where_feedback_sets_the_trigger_it_is_bounded_by_shares_of_gogc() {
 }
 
 #[test]
+fn where_feedback_sets_the_trigger_an_unfinished_sweep_moves_it_up() {
+    for minor in 5..=17 {
+        let mut c = after_first_cycle(minor, 10 * MIB);
+        c.commit(30 * MIB, false);
+        let due = c.trigger(Memory::default());
+        assert_eq!((due.trigger, due.goal), (31 * MIB, 31 * MIB), "go1.{minor}");
+    }
+}
+
+/// Cycles are forced with GOGC off, too: they teach as much as with no growth allowed.
+#[test]
+fn where_feedback_sets_the_trigger_gogc_off_allows_no_growth() {
+    let after = |percent| {
+        let mut c = after_first_cycle(17, 100 * MIB);
+        c.set_gc_percent(percent);
+        c.start_cycle(110 * MIB);
+        c.end_cycle(Memory::default(), CycleWork::modelled(120 * MIB));
+        c.reset_live(100 * MIB, GO_ROOTS);
+        c.set_gc_percent(100);
+        c.commit(100 * MIB, true);
+        c.trigger(Memory::default()).trigger
+    };
+    assert_eq!(after(-1), after(0));
+    assert!(after(0) < after(100));
+}
+
+/// `mallocgc` has them from Go 1.2 on.
+#[test]
+fn tiny_objects_share_blocks_from_go1_2_on() {
+    let minors: Vec<u8> = (0..=27).filter(|&minor| Rules::tiny(minor)).collect();
+    assert_eq!(minors, (2..=27).collect::<Vec<u8>>());
+}
+
+#[test]
 fn where_feedback_sets_the_trigger_the_goal_is_not_below_it() {
     for minor in 5..=17 {
         let c = after_first_cycle(minor, 1_000);
