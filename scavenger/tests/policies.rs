@@ -278,6 +278,40 @@ fn a_pass_comes_on_the_minute_whatever_happened_before() {
     assert_eq!(passes.next(u64::MAX), u64::MAX);
 }
 
+fn at(now_ns: u64) -> View {
+    View {
+        goals: Goals::NONE,
+        heap_retained: 0,
+        mapped_ready: 0,
+        now_ns,
+    }
+}
+
+#[test]
+fn a_pass_is_due_on_the_minute_and_the_next_one_a_minute_later() {
+    let mut background = Background::new(&Policy::go(1), 1.0);
+    assert_eq!(background.step(&at(MINUTE - 1)), Step::Sleep(1));
+    assert_eq!(background.step(&at(MINUTE)), Step::Pass(5 * MINUTE));
+    assert_eq!(background.step(&at(MINUTE)), Step::Sleep(MINUTE));
+}
+
+#[test]
+fn only_a_controller_can_fault_and_that_is_told_once() {
+    for minor in 1..=NEWEST {
+        let mut background = Background::new(&Policy::go(minor), 1.0);
+        let mut faults = 0;
+        // At work, then asleep for centuries: an integral without end, where there is one.
+        for _ in 0..200 {
+            background.released(1, MS);
+            background.slept(u64::MAX, 1);
+            faults += u32::from(background.controller_reset());
+            assert!(!background.controller_reset(), "go1.{minor}: told twice");
+        }
+        assert_eq!(faults > 0, minor >= 18, "go1.{minor}: {faults}");
+        assert!(faults < 200, "go1.{minor}");
+    }
+}
+
 /// Four MiB above the goal, of pages that are idle one by one.
 fn on_a_line() -> (Background, impl Fn(u64, u64) -> View) {
     let goal = 6 * MIB;
