@@ -43,6 +43,8 @@ const ROUND: Duration = Duration::from_secs(10);
 /// Long enough for all that grows with the largest heap so far: span headers, tables, and what the C
 /// library holds for these threads.
 const WARM_UP: Duration = Duration::from_secs(60);
+/// What a machine that is busy with something else must have allocated by then, however long it takes.
+const WARM_UP_BLOCKS: u64 = 200_000;
 /// The highest limit, in MiB, so that there is a largest heap.
 const HIGHEST: i64 = 300;
 
@@ -222,13 +224,20 @@ impl Round<'_> {
         held.into_iter().for_each(Block::free);
     }
 
-    /// Turns knobs, forks, has the system refuse memory for moments, until the round is over.
-    fn disturb(&self, mut random: Random, until: Instant) {
+    /// Turns knobs, forks, has the system refuse memory for moments, until the round is over and so many blocks were
+    /// allocated since the start.
+    fn disturb(&self, mut random: Random, until: Instant, blocks: u64) {
+        let goes_on =
+            |until, blocks| Instant::now() < until || self.tally.blocks.load(Relaxed) < blocks;
         // To the limit at once.
         goheap::set_memory_limit(HIGHEST << 20);
         goheap::set_gc_percent(-1);
-        thread::sleep(ROUND.min(until.saturating_duration_since(Instant::now())) / 5);
-        while Instant::now() < until {
+        let now = Instant::now();
+        let full = now + ROUND.min(until.saturating_duration_since(now)) / 5;
+        while goes_on(full, blocks / 2) {
+            thread::sleep(Duration::from_millis(20));
+        }
+        while goes_on(until, blocks) {
             match random.below(8) {
                 0 => goheap::gc(),
                 1 => goheap::free_os_memory(),
@@ -298,8 +307,14 @@ fn shortage(moment: Duration) {
     }
 }
 
-/// Runs a round; says what is resident once all is freed and given back.
-fn round(arguments: &Arguments, number: u64, tally: &Tally, length: Duration) -> Explanation {
+/// Runs a round until so many blocks were allocated in all; says what is resident once all is freed and given back.
+fn round(
+    arguments: &Arguments,
+    number: u64,
+    tally: &Tally,
+    length: Duration,
+    blocks: u64,
+) -> Explanation {
     let round = Round {
         tally,
         over: AtomicBool::new(false),
@@ -313,7 +328,7 @@ fn round(arguments: &Arguments, number: u64, tally: &Tally, length: Duration) ->
             .map(|i| scope.spawn(move || round.work(random(i))))
             .collect();
         round.started.wait();
-        round.disturb(random(999), Instant::now() + length);
+        round.disturb(random(999), Instant::now() + length, blocks);
         round.over.store(true, Relaxed);
         // One by one: the scope alone waits for the closures, not for the ends of the threads, which
         // hand their caches back.
@@ -371,7 +386,7 @@ fn main() {
     let tally = Tally::default();
     let begun = Instant::now();
     let end = begun + Duration::from_secs_f64(arguments.minutes * 60.0);
-    let first = round(&arguments, 0, &tally, WARM_UP);
+    let first = round(&arguments, 0, &tally, WARM_UP, WARM_UP_BLOCKS);
     println!(
         "soak: seed {}, {} kB resident after a warm-up",
         arguments.seed,
@@ -381,7 +396,7 @@ fn main() {
     while Instant::now() < end {
         rounds += 1;
         let length = ROUND.min(end.saturating_duration_since(Instant::now()));
-        last = round(&arguments, rounds, &tally, length);
+        last = round(&arguments, rounds, &tally, length, 0);
         println!(
             "soak: {:.1} min, {} blocks, {} refused, {} forks, {} shortages, {} cycles, {} kB resident at rest",
             begun.elapsed().as_secs_f64() / 60.0,
