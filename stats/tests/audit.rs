@@ -84,9 +84,18 @@ fn a_violation_says_what_and_by_how_much() {
 }
 
 #[test]
+fn a_violation_of_a_class_says_of_which() {
+    let classes = classes();
+    let mut stats = snapshot(&counts(&classes));
+    stats.by_size[9].frees = 999;
+    let said = audit(&stats).unwrap_err().to_string();
+    assert!(said.contains(" in class 9 "), "{said}");
+}
+
+#[test]
 fn each_figure_is_watched() {
     type Change = fn(&mut MemStats);
-    let changes: [(Change, Identity); 15] = [
+    let changes: [(Change, Identity); 17] = [
         (|s| s.alloc += 1, Identity::Alloc),
         (|s| s.heap_sys += 1, Identity::HeapSys),
         (|s| s.heap_released += 1, Identity::Released),
@@ -104,6 +113,14 @@ fn each_figure_is_watched() {
         (|s| s.num_forced_gc = 5, Identity::Forced),
         (|s| s.by_size[9].frees = 999, Identity::ClassFrees(9)),
         (|s| s.by_size[9].size = 4, Identity::ClassOrder(9)),
+        (|s| s.by_size[60].size = 0, Identity::ClassOrder(60)),
+        (
+            |s| {
+                let class = &mut s.by_size[9];
+                (class.size, class.mallocs, class.frees) = (4, 0, 0);
+            },
+            Identity::ClassOrder(9),
+        ),
         (|s| s.by_size[60].mallocs = u64::MAX, Identity::SomeMallocs),
     ];
     let classes = classes();

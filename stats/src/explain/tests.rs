@@ -86,6 +86,18 @@ fn what_was_released_and_is_resident_was_lazily_freed_or_came_with_a_huge_page()
 }
 
 #[test]
+fn what_nobody_explains_is_unknown_wherever_it_lies() {
+    // Three quarters of the live bytes are all that the heap knows of; a mapping is of no known kind.
+    let mut held = held();
+    held.live -= 125 << 10;
+    let mut maps = maps();
+    maps.others = 7 << 10;
+    let explained = Explanation::of(&held, &maps, 0);
+    assert_eq!(explained.bytes(Cause::Unknown), (125 + 7) << 10);
+    assert_eq!(explained.live(), 375 << 10);
+}
+
+#[test]
 fn live_is_as_requested_and_rounding_where_something_is_sampled() {
     let all = Explanation::of(&held(), &maps(), 0);
     assert_eq!(all.name(Cause::Live), "live, with rounding");

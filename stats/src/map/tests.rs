@@ -71,6 +71,31 @@ fn pages_that_a_thread_has_set_aside_and_gaps_end_a_free_run() {
     assert_eq!(cut.released(), 2 * MIB);
 }
 
+/// HeapInuse and HeapIdle are the heap between them; stacks are beside it (StackSys).
+#[test]
+fn each_state_counts_as_one_of_memstats_figures() {
+    let runs = State::ALL.map(|state| Run::idle(0, 8 * KIB, state));
+    let all = Fragmentation::of(&moment(), &runs);
+    let beside = all.bytes(State::Stacks);
+    assert_eq!(beside, 8 * KIB);
+    assert_eq!(
+        all.in_use() + all.idle() + beside,
+        8 * KIB * runs.len() as u64
+    );
+    assert_eq!(all.in_use(), 3 * 8 * KIB, "in use, cached, and unswept");
+}
+
+#[test]
+fn a_large_object_has_a_span_of_its_own_which_is_never_sparse() {
+    let large = Run {
+        slots: 1,
+        ..span(0, 1, 0)
+    };
+    assert!(span(0, 1, 0).is_sparse() && !large.is_sparse());
+    assert_eq!(span(0, 3, 4).free(), 1);
+    assert_eq!(span(0, 8, 0).free(), 0);
+}
+
 #[test]
 fn spans_are_counted_by_class_and_by_the_tenth_to_which_they_are_full() {
     let mut cached = span(32 * KIB, 2, 0);
