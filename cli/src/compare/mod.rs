@@ -42,7 +42,7 @@ pub struct Options {
     /// The traces' files.
     #[arg(required_unless_present_any = ["own", "write_own"])]
     traces: Vec<PathBuf>,
-    /// The project's own traces, made anew. A quarter is kept aside: nothing was tuned on these.
+    /// The project's own traces, made anew. A third is kept aside: nothing was tuned on these.
     #[arg(long, conflicts_with = "traces")]
     own: bool,
     /// Writes the project's own traces into this folder, and compares nothing.

@@ -14,6 +14,7 @@ pub const ALL: &[Named] = &[
     ("batches", batches),
     ("compiler", compiler),
     ("database", database),
+    ("editor", editor),
     ("frames", frames),
     ("index", index),
     ("lru", lru),
@@ -21,6 +22,7 @@ pub const ALL: &[Named] = &[
     ("parser", parser),
     ("pipeline", pipeline),
     ("requests", requests),
+    ("schedule", schedule),
     ("sessions", sessions),
     ("strings", strings),
     ("trees", trees),
@@ -413,4 +415,70 @@ fn trees(script: &mut Script) {
         script.snapshot(format_args!("tree{round}"));
     }
     script.drop_all(long);
+}
+
+/// An editor: a text of lines that are replaced one by one, what was there kept to be undone for the last thousand changes, and
+/// now and then a file opened or closed, or written out in one piece.
+fn editor(script: &mut Script) {
+    let mut files: Vec<Vec<Object>> = Vec::new();
+    let mut undo = VecDeque::new();
+    for change in 0..120_000 {
+        if change % 6000 == 0 {
+            if files.len() == 6 {
+                let oldest = files.remove(0);
+                script.drop_all(oldest);
+            }
+            let lines = script.between(5_000, 40_000);
+            let mut file = Vec::new();
+            for _ in 0..lines {
+                let line = script.between(8, 120);
+                file.push(script.new_object(line));
+            }
+            files.push(file);
+            script.snapshot(format_args!("opened{}", change / 6000));
+        }
+        let at = script.below(files.len() as u64) as usize;
+        let line = script.between(8, 120);
+        let new = script.new_object(line);
+        let old = script.pick(&mut files[at]);
+        files[at].push(new);
+        undo.push_back(old);
+        if undo.len() > 1000
+            && let Some(oldest) = undo.pop_front()
+        {
+            script.drop(oldest);
+        }
+        script.pass(64);
+        if change % 15_000 == 14_999 {
+            let bytes = files[at].len() as u64 * 64;
+            script.pass(bytes);
+            script.snapshot(format_args!("saved{}", change / 15_000));
+        }
+    }
+}
+
+/// A scheduler: jobs that end after one, ten or a hundred rounds, each with a buffer and a few records; more of them in each
+/// tenth round, and a rest after each hundredth.
+fn schedule(script: &mut Script) {
+    let mut due: VecDeque<Vec<Object>> = (0..100).map(|_| Vec::new()).collect();
+    for round in 0..1000 {
+        let ended = due.pop_front().unwrap_or_default();
+        script.drop_all(ended);
+        due.push_back(Vec::new());
+        let jobs = if round % 10 == 0 { 200 } else { 30 };
+        for _ in 0..jobs {
+            let rounds = [1, 1, 1, 10, 10, 99][script.below(6) as usize];
+            let buffer = script.scaled(256, 6);
+            due[rounds].push(script.new_object(buffer));
+            for _ in 0..5 {
+                let record = script.between(24, 200);
+                due[rounds].push(script.new_object(record));
+            }
+        }
+        if round % 100 == 99 {
+            script.snapshot(format_args!("busy{}", round / 100));
+            script.sleep(20);
+            script.snapshot(format_args!("rested{}", round / 100));
+        }
+    }
 }
