@@ -38,7 +38,7 @@ fn output(command: &mut Command) -> Option<Output> {
 }
 
 #[track_caller]
-fn assert_compared(output: &Output, folder: &TempDir, mib: &str) {
+fn assert_compared(output: &Output, folder: &TempDir, mib: f64) {
     let printed = text(&output.stdout);
     for counter in Counter::ALL {
         let row = printed
@@ -47,11 +47,14 @@ fn assert_compared(output: &Output, folder: &TempDir, mib: &str) {
             .unwrap_or_else(|| panic!("{} is missing:\n{printed}", counter.name()));
         if counter == Counter::TotalAlloc {
             let words: Vec<_> = row.split_whitespace().collect();
-            assert_eq!(
-                words[1..3],
-                [mib, mib],
-                "both sides allocate the same: {row}"
-            );
+            for side in &words[1..3] {
+                let side: f64 = side.parse().expect(row);
+                // Go's runtime may allocate a few KB of its own meanwhile.
+                assert!(
+                    (side - mib).abs() < 0.1,
+                    "both sides allocate the same: {row}"
+                );
+            }
             assert!(row.contains("1 of 1"), "{row}");
         }
     }
@@ -84,7 +87,7 @@ fn both_sides_run_a_text() {
         p 50\nl 1073741824\nw 1\no\na 0 0\nf 2\ns end\n";
     let trace = written(trace);
     if let Some(output) = output(&mut compare(trace.path(), &folder)) {
-        assert_compared(&output, &folder, "30.00");
+        assert_compared(&output, &folder, 30.0);
     }
 }
 
@@ -120,7 +123,7 @@ fn both_sides_run_a_recording() {
     }
     writer.finish(1000, 0, 0).unwrap();
     if let Some(output) = output(&mut compare(&file, &folder)) {
-        assert_compared(&output, &folder, "46.88");
+        assert_compared(&output, &folder, 46.88);
     }
 }
 
