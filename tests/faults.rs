@@ -22,6 +22,11 @@ const MIB: usize = 1 << 20;
 
 /// From here on these system calls fail with `errno`, in every thread of this process, for good.
 fn refuse(calls: &[libc::c_long], errno: i32) {
+    filter(calls, libc::SECCOMP_RET_ERRNO | errno as u32);
+}
+
+/// From here on `action` is what becomes of these system calls, in every thread of this process, for good.
+fn filter(calls: &[libc::c_long], action: u32) {
     const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
     const IF_EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
     const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
@@ -30,7 +35,7 @@ fn refuse(calls: &[libc::c_long], errno: i32) {
     let mut program = vec![step(LOAD, 0, 0, 0)];
     for &call in calls {
         program.push(step(IF_EQUAL, 0, 1, call as u32));
-        program.push(step(RETURN, 0, 0, libc::SECCOMP_RET_ERRNO | errno as u32));
+        program.push(step(RETURN, 0, 0, action));
     }
     program.push(step(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW));
     let filter = libc::sock_fprog {
@@ -172,6 +177,22 @@ fn where_no_memory_is_taken_back_it_stays_retained() {
         sound();
     };
     let test = where_no_memory_is_taken_back_it_stays_retained;
+    child::run(test, |_| {}, body).expect_success();
+}
+
+#[test]
+fn a_filter_that_kills_for_a_new_system_call_does_not_meet_it() {
+    let body = || {
+        churn(10_000);
+        filter(&[libc::SYS_process_madvise], libc::SECCOMP_RET_KILL_PROCESS);
+        churn(10_000);
+        goheap::free_os_memory();
+        let stats = counters::audited();
+        let retained = stats.heap_idle - stats.heap_released;
+        assert!(retained < MIB as u64, "{retained} bytes are retained");
+        sound();
+    };
+    let test = a_filter_that_kills_for_a_new_system_call_does_not_meet_it;
     child::run(test, |_| {}, body).expect_success();
 }
 

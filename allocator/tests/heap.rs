@@ -3,7 +3,7 @@
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use goheap_allocator::heap::Others;
-use goheap_allocator::os::Advice;
+use goheap_allocator::os::{Advice, Range};
 use goheap_allocator::{CHUNK, Cache, Heap, Linux, Os, OsError, PAGE, SizeClass, tiny};
 
 /// Linux, until a call that is to fail.
@@ -80,10 +80,13 @@ unsafe impl Os for Failing {
         // SAFETY: the caller's contract.
         unsafe { Linux.commit(at, bytes) }
     }
-    unsafe fn release(&self, at: NonNull<u8>, bytes: usize, how: Advice) -> Result<(), OsError> {
-        self.ask("release", bytes)?;
-        // SAFETY: the caller's contract.
-        unsafe { Linux.release(at, bytes, how) }
+    unsafe fn release(&self, ranges: &[Range], how: Advice) -> Result<(), (usize, OsError)> {
+        for (i, range) in ranges.iter().enumerate() {
+            self.ask("release", range.1).map_err(|e| (i, e))?;
+            // SAFETY: the caller's contract.
+            unsafe { Linux.release(core::slice::from_ref(range), how) }.map_err(|(_, e)| (i, e))?;
+        }
+        Ok(())
     }
     unsafe fn no_huge_pages(&self, _: NonNull<u8>, _: usize) {}
     fn map(&self, bytes: usize) -> Result<NonNull<u8>, OsError> {
@@ -294,6 +297,43 @@ fn the_counters_of_pages_always_add_up_to_what_was_grown() {
             "{t:?}"
         );
         assert!(t.total_alloc - t.total_free <= t.in_use, "{t:?}");
+    }
+}
+
+/// Takes so many large objects and frees every second one, for good. Returns the bytes of these.
+fn fragment(heap: &TestHeap, cache: &Cache, objects: usize) -> usize {
+    let held: Vec<_> = (0..objects)
+        .map(|_| heap.alloc_large(5 * PAGE, 1).unwrap().at)
+        .collect();
+    let every_second = held.into_iter().step_by(2);
+    let freed = every_second.map(|at| free(heap, cache, at)).count();
+    cycle(heap);
+    sweep(heap);
+    freed * 5 * PAGE
+}
+
+#[test]
+fn what_the_system_refuses_among_many_runs_is_asked_for_again() {
+    let calls = {
+        let heap = heap(Failing::never());
+        let fragments = fragment(heap, cache(heap).unwrap(), 100);
+        let before = heap.os().calls.load(Relaxed);
+        assert!(heap.scavenge(usize::MAX, true, || false) >= fragments);
+        before..heap.os().calls.load(Relaxed)
+    };
+    assert!(calls.len() > 50, "{calls:?}");
+    for refused in calls {
+        let heap = heap(Failing::between(refused, refused));
+        fragment(heap, cache(heap).unwrap(), 100);
+        let before = heap.totals();
+        let released = heap.scavenge(usize::MAX, true, || false);
+        let after = heap.totals();
+        assert_eq!(before.retained - after.retained, released as u64);
+        assert!(after.retained > 0, "call {refused} was not refused");
+        assert_sound(heap);
+        heap.scavenge(usize::MAX, true, || false);
+        assert_eq!(heap.totals().retained, 0, "call {refused}");
+        assert_sound(heap);
     }
 }
 

@@ -7,8 +7,13 @@
 //!
 //! Invariant: [`Step::Pass`] comes from passes only, and they release in no other way.
 
+use crate::engine::QUANTUM;
 use crate::policy::{Pace, Passes, Policy};
 use crate::{Average, Engine, Goals, Line, LineInputs, Step};
+
+/// What is less than this goes in one release, where it is all that a turn is to do. In Go's quanta it would take less than
+/// a millisecond, too, up to 60 µs each, and so the turn counts as one of a millisecond in both ways.
+const AT_ONCE: u64 = 16 * QUANTUM;
 
 /// What a step depends on.
 #[derive(Clone, Copy, Debug)]
@@ -50,9 +55,15 @@ impl Background {
 
     /// What to do next.
     pub const fn step(&mut self, v: &View) -> Step {
-        let met = v.goals.met(v.heap_retained, v.mapped_ready);
+        let excess = v.goals.excess(v.heap_retained, v.mapped_ready);
+        let met = excess == 0;
         match &mut self.0 {
-            Kind::Controlled(engine) => engine.step(met),
+            Kind::Controlled(engine) => match engine.step(met) {
+                Step::Release(_) if engine.is_turn_new() && excess <= AT_ONCE => {
+                    Step::Release(excess.next_multiple_of(QUANTUM))
+                }
+                step => step,
+            },
             Kind::Averaged(average) => average.step(met),
             Kind::Line(line) => line.step(v.heap_retained, v.goals.gc_percent, v.now_ns),
             Kind::Passes(passes, due) => {

@@ -154,6 +154,11 @@ impl Engine {
         Step::Sleep((self.turn.charged() as f64 / self.ratio) as u64)
     }
 
+    /// Whether nothing has been done in this turn.
+    pub const fn is_turn_new(&self) -> bool {
+        self.turn.worked == 0
+    }
+
     /// `bytes` were released within `took_ns`. Less than was asked for says that
     /// there is no more to be found. Where the clock is too coarse to show any
     /// time, 10 µs a physical page are assumed. Go: `run`.

@@ -120,7 +120,14 @@ impl Goals {
     /// Whether the background has nothing to do, with so many bytes of heap
     /// retained and so many mapped and backed. Go: `shouldStop`.
     pub const fn met(&self, heap_retained: u64, mapped_ready: u64) -> bool {
-        heap_retained <= self.gc_percent && mapped_ready <= self.memory_limit
+        self.excess(heap_retained, mapped_ready) == 0
+    }
+
+    /// Bytes that are to go until both goals are met.
+    pub const fn excess(&self, heap_retained: u64, mapped_ready: u64) -> u64 {
+        let heap = heap_retained.saturating_sub(self.gc_percent);
+        let limit = mapped_ready.saturating_sub(self.memory_limit);
+        if heap > limit { heap } else { limit }
     }
 
     /// What an allocation has to release: the larger of what the limit is

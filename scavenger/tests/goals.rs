@@ -137,6 +137,8 @@ fn goals_are_met_when_both_are() {
     };
     assert!(goals.met(100, 1000));
     assert!(!goals.met(101, 1000));
+    assert_eq!(goals.excess(107, 1000), 7);
+    assert_eq!(goals.excess(107, 1009), 9);
     assert!(!goals.met(100, 1001));
     assert!(Goals::NONE.met(u64::MAX, u64::MAX));
 }

@@ -2,7 +2,8 @@
 //! scavenger, without a clock.
 
 use goheap_scavenger::{
-    Background, GoalInputs, Goals, Growth, HeapGoal, LineInputs, NEWEST, Pace, Policy, Step, View,
+    Background, GoalInputs, Goals, Growth, HeapGoal, LineInputs, NEWEST, Pace, Policy, QUANTUM,
+    Step, View,
 };
 
 const MIB: u64 = 1 << 20;
@@ -379,4 +380,39 @@ fn only_go1_19_to_1_21_have_the_slip_of_95_times_the_limit() {
             _ => assert_eq!(factor, Some(0.95)),
         }
     }
+}
+
+/// What the newest version releases in its first turn with so much in excess, if a quantum takes 24 µs.
+fn first_turn(excess: u64) -> Vec<u64> {
+    let mut background = Background::new(&Policy::NEWEST, 1.0);
+    let mut left = excess;
+    let mut releases = Vec::new();
+    loop {
+        let view = View {
+            goals: Goals {
+                gc_percent: 10 * MIB,
+                memory_limit: u64::MAX,
+            },
+            heap_retained: 10 * MIB + left,
+            mapped_ready: 20 * MIB,
+            now_ns: 0,
+        };
+        let Step::Release(bytes) = background.step(&view) else {
+            return releases;
+        };
+        background.released(bytes, bytes / QUANTUM * 24_000);
+        left = left.saturating_sub(bytes);
+        releases.push(bytes);
+    }
+}
+
+#[test]
+fn what_takes_less_than_a_turn_goes_in_one_release_and_more_by_quanta() {
+    assert_eq!(first_turn(1), [QUANTUM]);
+    assert_eq!(first_turn(5 * QUANTUM + 1), [6 * QUANTUM]);
+    assert_eq!(first_turn(MIB), [MIB]);
+    // 42 of 24 µs each make a millisecond.
+    assert_eq!(first_turn(50 * MIB), [QUANTUM; 42]);
+    // What is left after some is not the whole turn's.
+    assert_eq!(first_turn(MIB + 1), [QUANTUM; 17]);
 }

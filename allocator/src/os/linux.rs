@@ -1,6 +1,7 @@
 //! Linux: `mmap`, `mprotect`, `madvise`, futexes and clocks.
 
-use super::{Advice, Os, OsError};
+use super::release;
+use super::{Advice, Os, OsError, Range};
 use core::ptr::NonNull;
 use core::sync::atomic::AtomicU32;
 use core::time::Duration;
@@ -14,7 +15,7 @@ pub(super) fn errno() -> i32 {
     unsafe { *libc::__errno_location() }
 }
 
-fn refused(operation: &'static str, address: usize, bytes: usize) -> OsError {
+pub(super) fn refused(operation: &'static str, address: usize, bytes: usize) -> OsError {
     OsError {
         operation,
         address,
@@ -123,18 +124,9 @@ unsafe impl Os for Linux {
         Ok(())
     }
 
-    unsafe fn release(&self, at: NonNull<u8>, bytes: usize, advice: Advice) -> Result<(), OsError> {
-        let how = match advice {
-            Advice::DontNeed => libc::MADV_DONTNEED,
-            Advice::Free => libc::MADV_FREE,
-        };
-        // SAFETY: the caller says that nobody wants the contents.
-        let r = unsafe { libc::madvise(at.as_ptr().cast(), bytes, how) };
-        if r != 0 {
-            Err(refused("madvise", at.as_ptr() as usize, bytes))
-        } else {
-            Ok(())
-        }
+    unsafe fn release(&self, ranges: &[Range], advice: Advice) -> Result<(), (usize, OsError)> {
+        // SAFETY: the caller's contract.
+        unsafe { release::release(ranges, advice) }
     }
 
     unsafe fn no_huge_pages(&self, at: NonNull<u8>, bytes: usize) {

@@ -20,6 +20,7 @@ mod line;
 mod linux;
 mod modules;
 mod process;
+mod release;
 mod resident;
 mod shared;
 mod signal;
@@ -56,6 +57,9 @@ pub enum Advice {
     /// Taken when the kernel needs it; counts against the process until then (`MADV_FREE`).
     Free,
 }
+
+/// Where memory begins, and for how many bytes it goes.
+pub type Range = (NonNull<u8>, usize);
 
 /// A refused request: what was asked, where, for how much, and the kernel's answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,14 +118,14 @@ pub unsafe trait Os: Sync {
     /// The kernel's refusal; the range is then still reserved.
     unsafe fn commit(&self, at: NonNull<u8>, bytes: usize) -> Result<(), OsError>;
 
-    /// Hands back what backs a committed range.
+    /// Hands back what backs these committed ranges, one after the other.
     ///
     /// # Safety
-    /// The range must be committed, and its contents wanted by nobody.
+    /// The ranges must be committed, and their contents wanted by nobody.
     ///
     /// # Errors
-    /// The kernel's refusal; the range may then still be backed.
-    unsafe fn release(&self, at: NonNull<u8>, bytes: usize, advice: Advice) -> Result<(), OsError>;
+    /// How many were handed back, and the kernel's refusal of the next; it and those after it may then still be backed.
+    unsafe fn release(&self, ranges: &[Range], advice: Advice) -> Result<(), (usize, OsError)>;
 
     /// Keeps transparent huge pages out of a committed range. Failure is of no consequence.
     ///

@@ -12,7 +12,7 @@
 //! Called by the background thread, and at growth, where a policy asks for it. Source: Go
 //! 1.4 `mheap.c`, `scavengelist`; Go 1.12 `mheap.go`, `scavengeLargest`, `scavengeAll`.
 
-use super::{PageHeap, State, Tables, parts};
+use super::{PageHeap, State, Tables};
 use crate::arena::Arena;
 use crate::os::{Os, OsError};
 use crate::{CHUNK_PAGES, PAGE};
@@ -123,9 +123,11 @@ impl PageHeap {
             let Some((first, pages)) = state.whole_pages((first, pages)).filter(|_| old) else {
                 continue;
             };
-            match self.release_run(os, arena, state, first, pages) {
-                Ok(()) => released += pages * PAGE,
-                Err(e) => return Err((released, e)),
+            state.hold(first, pages);
+            drop(state);
+            match self.release_held(os, arena, &[(first, pages)]) {
+                Ok(bytes) => released += bytes,
+                Err((_, e)) => return Err((released, e)),
             }
         }
     }
@@ -153,9 +155,11 @@ impl PageHeap {
             let Some((first, pages)) = state.whole_pages(largest) else {
                 break;
             };
-            match self.release_run(os, arena, state, first, pages) {
-                Ok(()) => released += pages * PAGE,
-                Err(e) => return Err((released, e)),
+            state.hold(first, pages);
+            drop(state);
+            match self.release_held(os, arena, &[(first, pages)]) {
+                Ok(bytes) => released += bytes,
+                Err((_, e)) => return Err((released, e)),
             }
         }
         Ok(released)
@@ -176,47 +180,6 @@ impl PageHeap {
             }
         }
         (bytes, state.huge)
-    }
-
-    /// Marks a retained run as used, has the OS take what backs it, and marks it as idle and
-    /// released. The lock is free meanwhile.
-    pub(super) fn release_run<O: Os>(
-        &self,
-        os: &O,
-        arena: &Arena,
-        mut state: crate::lock::Guard<'_, State>,
-        first: usize,
-        pages: usize,
-    ) -> Result<(), OsError> {
-        if let Some(t) = &mut state.tables {
-            for (c, from, count) in parts(first, pages) {
-                t.chunk(c).used.set(from, count);
-            }
-            t.summarise(first, pages);
-        }
-        drop(state);
-
-        // SAFETY: idle pages of grown chunks, marked as used above: nobody holds or gets them.
-        let done = core::ptr::NonNull::new(arena.address_of(first) as *mut u8)
-            .map_or(Ok(()), |at| unsafe {
-                os.release(at, pages * PAGE, self.advice())
-            });
-
-        let mut state = self.state.lock();
-        if let Some(t) = &mut state.tables {
-            for (c, from, count) in parts(first, pages) {
-                t.chunk(c).used.clear(from, count);
-                if done.is_ok() {
-                    t.chunk(c).released.set(from, count);
-                }
-            }
-            t.summarise(first, pages);
-        }
-        if done.is_ok() {
-            self.bytes.released.add(pages * PAGE);
-            self.released_ever.add(pages * PAGE);
-        }
-        done
     }
 }
 

@@ -8,13 +8,14 @@
 //! forced one serves `free_os_memory` and the memory limit: it takes everything, and so looks at the pages where
 //! the other looks at a word a chunk, which says that there is nothing once the patient one has come to
 //! the chunk's first page, though pages behind it have been freed since.
-//! While the kernel works on a run, its pages are marked as used, and the lock
-//! is free.
+//! Runs go back in batches: one call for many costs the program less than many (see `os/release.rs`).
+//! While the kernel works on them, their pages are *held*: marked as used, and the lock is free.
 
-use super::{PageHeap, State};
+use super::{PageHeap, State, parts};
 use crate::arena::Arena;
 use crate::os::{Os, OsError};
 use crate::{CHUNK_PAGES, PAGE};
+use core::ptr::NonNull;
 
 /// Where the next look for releasable pages begins.
 #[derive(Debug)]
@@ -99,7 +100,68 @@ impl State {
     pub(crate) fn align(&self) -> usize {
         (self.physical / PAGE).max(1)
     }
+
+    /// The highest run of a chunk that may go back, at or below page `below` of it, of `bytes` or a little more.
+    fn releasable(&mut self, chunk: usize, below: usize, bytes: usize) -> Option<(usize, usize)> {
+        let align = self.align();
+        let huge = if self.huge > PAGE && self.huge > self.physical {
+            self.huge / PAGE
+        } else {
+            0
+        };
+        let max = bytes.div_ceil(PAGE).min(CHUNK_PAGES);
+        let t = self.tables.as_mut()?;
+        let run = t.chunk(chunk).releasable(below, align, max, huge);
+        if run.is_none() {
+            let density = t.density(chunk);
+            *density = density.set_empty();
+        }
+        run.map(|(from, pages)| (chunk * CHUNK_PAGES + from, pages))
+    }
+
+    /// Marks idle pages as used, so that nobody gets them while the kernel works on them.
+    pub(super) fn hold(&mut self, first: usize, pages: usize) {
+        let Some(t) = &mut self.tables else { return };
+        for (c, from, count) in parts(first, pages) {
+            t.chunk(c).used.set(from, count);
+        }
+        t.summarise(first, pages);
+    }
+
+    /// Ends [`State::hold`].
+    fn let_go(&mut self, first: usize, pages: usize, released: bool) {
+        let Some(t) = &mut self.tables else { return };
+        for (c, from, count) in parts(first, pages) {
+            t.chunk(c).used.clear(from, count);
+            if released {
+                t.chunk(c).released.set(from, count);
+            }
+        }
+        t.summarise(first, pages);
+    }
+
+    /// The OS would not have the first of these, nor was it asked for the others: its chunk is spared in this generation,
+    /// they are looked at again.
+    fn retained_after_all(&mut self, runs: &[(usize, usize)]) {
+        let last_page = |&(first, pages): &(usize, usize)| first + pages - 1;
+        let (Some(&(refused, _)), Some(highest)) = (runs.first(), runs.iter().map(last_page).max())
+        else {
+            return;
+        };
+        if let Some(t) = &mut self.tables {
+            let density = t.density(refused / CHUNK_PAGES);
+            *density = density.set_empty();
+        }
+        let cursors = &mut self.scavenge;
+        cursors.patient = cursors.patient.max(Some(highest));
+        cursors.forced = cursors.forced.max(Some(highest));
+    }
 }
+
+/// Runs that are handed back together.
+const BATCH: usize = 32;
+/// Bytes of them, or a little more: what the kernel works on, nobody can allocate.
+const BATCH_BYTES: usize = 1 << 20;
 
 impl PageHeap {
     /// Ends a generation of densities: what was freed in it may be released in the next.
@@ -126,12 +188,14 @@ impl PageHeap {
     ) -> Result<usize, (usize, OsError)> {
         let mut released = 0;
         while released < bytes {
-            let Some((chunk, below)) = self.state.lock().candidate(force) else {
+            let mut batch = [(0, 0); BATCH];
+            let runs = self.hold_some(&mut batch, bytes - released, force);
+            if runs == 0 {
                 break;
-            };
-            match self.release_in(os, arena, chunk, below, bytes - released) {
+            }
+            match self.release_held(os, arena, &batch[..runs]) {
                 Ok(n) => released += n,
-                Err(e) => return Err((released, e)),
+                Err((n, e)) => return Err((released + n, e)),
             }
             if stop() {
                 break;
@@ -140,40 +204,57 @@ impl PageHeap {
         Ok(released)
     }
 
-    /// Releases the highest releasable run of one chunk, at or below page `below` of it.
-    fn release_in<O: Os>(
+    /// Holds the highest releasable runs, of `bytes` in all or a little more. Returns how many.
+    fn hold_some(&self, batch: &mut [(usize, usize); BATCH], bytes: usize, force: bool) -> usize {
+        let (mut runs, mut left) = (0, bytes.min(BATCH_BYTES));
+        while runs < BATCH && left > 0 {
+            // Not for all of them: somebody may want to allocate.
+            let mut state = self.state.lock();
+            let Some((chunk, below)) = state.candidate(force) else {
+                break;
+            };
+            if let Some((first, pages)) = state.releasable(chunk, below, left) {
+                state.hold(first, pages);
+                batch[runs] = (first, pages);
+                runs += 1;
+                left = left.saturating_sub(pages * PAGE);
+            }
+        }
+        runs
+    }
+
+    /// Has the OS take what backs runs that are held, and lets go of them. Returns the bytes released.
+    ///
+    /// # Errors
+    /// The OS's refusal, with what was released before it. The rest stays retained.
+    pub(super) fn release_held<O: Os>(
         &self,
         os: &O,
         arena: &Arena,
-        chunk: usize,
-        below: usize,
-        bytes: usize,
-    ) -> Result<usize, OsError> {
-        let mut state = self.state.lock();
-        let align = state.align();
-        let huge = if state.huge > PAGE && state.huge > state.physical {
-            state.huge / PAGE
-        } else {
-            0
-        };
-        let max = bytes.div_ceil(PAGE).min(CHUNK_PAGES);
-        let Some(t) = &mut state.tables else {
-            return Ok(0);
-        };
-        let Some((from, pages)) = t.chunk(chunk).releasable(below, align, max, huge) else {
-            let d = t.density(chunk);
-            *d = d.set_empty();
-            return Ok(0);
-        };
-        let first = chunk * CHUNK_PAGES + from;
-        if let Err(e) = self.release_run(os, arena, state, first, pages) {
-            if let Some(t) = &mut self.state.lock().tables {
-                let d = t.density(chunk);
-                *d = d.set_empty();
-            }
-            return Err(e);
+        runs: &[(usize, usize)],
+    ) -> Result<usize, (usize, OsError)> {
+        let mut ranges = [(NonNull::dangling(), 0); BATCH];
+        for (range, &(first, pages)) in ranges.iter_mut().zip(runs) {
+            // No page of the arena is at address 0.
+            let at = NonNull::new(arena.address_of(first) as *mut u8);
+            *range = (at.unwrap_or(NonNull::dangling()), pages * PAGE);
         }
-        Ok(pages * PAGE)
+        // SAFETY: idle pages of grown chunks, which are held: nobody has or gets them.
+        let done = unsafe { os.release(&ranges[..runs.len()], self.advice()) };
+
+        let released = done.map_or_else(|(n, _)| n, |()| runs.len());
+        let mut state = self.state.lock();
+        for (i, &(first, pages)) in runs.iter().enumerate() {
+            state.let_go(first, pages, i < released);
+        }
+        state.retained_after_all(&runs[released..]);
+        let bytes = runs[..released]
+            .iter()
+            .map(|&(_, pages)| pages * PAGE)
+            .sum();
+        self.bytes.released.add(bytes);
+        self.released_ever.add(bytes);
+        done.map_or_else(|(_, e)| Err((bytes, e)), |()| Ok(bytes))
     }
 }
 

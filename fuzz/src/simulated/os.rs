@@ -1,7 +1,7 @@
 //! An operating system that is not there: memory from the C library, refusals on demand, a clock
 //! that moves when told to, and no patience with illegal moves.
 
-use goheap_allocator::os::Advice;
+use goheap_allocator::os::{Advice, Range};
 use goheap_allocator::{Os, OsError};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::collections::BTreeMap;
@@ -125,6 +125,35 @@ impl Drop for SimulatedOs {
     }
 }
 
+impl SimulatedOs {
+    unsafe fn release_one(
+        &self,
+        at: NonNull<u8>,
+        bytes: usize,
+        advice: Advice,
+    ) -> Result<(), OsError> {
+        self.ask("release", bytes)?;
+        let start = at.as_ptr().addr();
+        self.with(start, bytes, |block| {
+            let mut reached = start;
+            while reached < start + bytes {
+                let piece = block.committed.range(..=reached).next_back();
+                let end = piece.map_or(0, |(a, n)| a + n);
+                assert!(
+                    end > reached,
+                    "{bytes} bytes at {start:#x} are released, not all committed"
+                );
+                reached = end;
+            }
+        });
+        if advice == Advice::DontNeed {
+            // SAFETY: committed, and wanted by nobody, says the caller.
+            unsafe { at.as_ptr().write_bytes(0, bytes) };
+        }
+        Ok(())
+    }
+}
+
 // SAFETY: blocks come from the C library: nobody else has them, they are as long and aligned as asked
 // for, zeroed, and zeroed again when they are released.
 unsafe impl Os for SimulatedOs {
@@ -157,24 +186,10 @@ unsafe impl Os for SimulatedOs {
         Ok(())
     }
 
-    unsafe fn release(&self, at: NonNull<u8>, bytes: usize, advice: Advice) -> Result<(), OsError> {
-        self.ask("release", bytes)?;
-        let start = at.as_ptr().addr();
-        self.with(start, bytes, |block| {
-            let mut reached = start;
-            while reached < start + bytes {
-                let piece = block.committed.range(..=reached).next_back();
-                let end = piece.map_or(0, |(a, n)| a + n);
-                assert!(
-                    end > reached,
-                    "{bytes} bytes at {start:#x} are released, not all committed"
-                );
-                reached = end;
-            }
-        });
-        if advice == Advice::DontNeed {
-            // SAFETY: committed, and wanted by nobody, says the caller.
-            unsafe { at.as_ptr().write_bytes(0, bytes) };
+    unsafe fn release(&self, ranges: &[Range], advice: Advice) -> Result<(), (usize, OsError)> {
+        for (i, &(at, bytes)) in ranges.iter().enumerate() {
+            // SAFETY: the caller's contract.
+            unsafe { self.release_one(at, bytes, advice) }.map_err(|e| (i, e))?;
         }
         Ok(())
     }
