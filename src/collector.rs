@@ -16,22 +16,10 @@ use goheap_allocator::os;
 use goheap_allocator::span::Tag;
 use goheap_pacer::{
     Config, Controller, CpuLimiter, CycleWork, GO_ROOTS, HEAP_SCAN, MarkInputs, Memory, Rules,
-    SweepPace, Window,
+    SweepPace, Sweeper, Window,
 };
 use goheap_scavenger::{GoalInputs, Goals, Pace};
 use goheap_stats::{GcTrace, PhaseClock, PhaseCpu};
-
-/// How long allocations have the sweep to themselves before the background thread helps. A program
-/// that has thousands of cycles a second sweeps as it goes, span by span as it needs them; two
-/// threads at it only get into each other's way. One that rests is helped after this.
-const GRACE_NS: u64 = 500_000;
-/// Cycles that follow each other within this time are many. After a longer one the sweeper helps at
-/// once, as Go's does on a processor that is free.
-const MANY_NS: u64 = 2_000_000;
-/// After so many cycles in a row that each came within [`CLOSE_NS`] of the last, half of that time is left to allocations, too:
-/// they will sweep all before the next.
-const ROW: u32 = 8;
-const CLOSE_NS: u64 = 10_000_000;
 
 /// How many times a mark's length a program that does not run is waited for.
 const RESTS: u64 = 4;
@@ -79,12 +67,8 @@ pub struct Collector {
     last_in_use: u64,
     /// When the last cycle ended, on the monotonic clock.
     last_end_ns: u64,
-    /// When the background thread is to help with the sweep, on the monotonic clock.
-    sweep_at_ns: u64,
-    /// See [`ROW`].
-    close_in_a_row: u32,
-    /// Until when another cycle is expected any moment, on the monotonic clock.
-    many_until_ns: u64,
+    /// On the monotonic clock.
+    sweeper: Sweeper,
     /// What the sweeper is to be [told](cycle::with_collector): by when, on the monotonic clock, to look.
     sweeper_call: Option<u64>,
     /// What had been allocated by the time of the last trigger.
@@ -107,9 +91,7 @@ impl Collector {
             mark: None,
             last_in_use: 0,
             last_end_ns: 0,
-            sweep_at_ns: 0,
-            close_in_a_row: 0,
-            many_until_ns: 0,
+            sweeper: Sweeper::new(),
             sweeper_call: None,
             last_allocated: Allocated::NONE,
             history: History::NEW,
@@ -189,13 +171,9 @@ impl Collector {
     pub fn due(&self, now: u64) -> Due {
         Due {
             mark_end_ns: self.mark.map_or(u64::MAX, |m| m.deadline_ns),
-            sweep_ns: self.sweep_at_ns,
+            sweep_ns: self.sweeper.helps_from(),
             forced_ns: self.forced_at_ns(),
-            next_ns: if now < self.many_until_ns {
-                now + GRACE_NS
-            } else {
-                u64::MAX
-            },
+            next_ns: self.sweeper.next_look(now),
         }
     }
 
@@ -336,17 +314,7 @@ impl Collector {
         self.commit();
         let end = os::monotonic_ns();
         let since_last = end.saturating_sub(self.last_end_ns);
-        let close = since_last < CLOSE_NS && !mark.forced;
-        self.close_in_a_row = if close {
-            self.close_in_a_row.saturating_add(1)
-        } else {
-            0
-        };
-        (self.sweep_at_ns, self.many_until_ns) = match since_last {
-            ..MANY_NS => (end + GRACE_NS, end + MANY_NS),
-            _ if self.close_in_a_row >= ROW => (end + since_last / 2, 0),
-            _ => (end, 0),
-        };
+        self.sweeper.cycle_ended(end, since_last, mark.forced);
         self.last_end_ns = end;
         wake::world_stops(end);
         self.account(self.history.cycles, |limiter| limiter.pause(end));
@@ -355,7 +323,7 @@ impl Collector {
         if self.gctrace {
             self.trace(&mark, goal, live, marked, now, end);
         }
-        self.sweeper_call = Some(self.sweep_at_ns);
+        self.sweeper_call = Some(self.sweeper.helps_from());
     }
 
     /// By when the sweeper is to look, if it is to be told.

@@ -11,6 +11,7 @@
 //! | --- | --- | --- |
 //! | goal and trigger of a cycle | [`Controller`] | `mgcpacer.go`, `gcControllerState` |
 //! | pages to sweep per byte allocated | [`SweepPace`] | `mgcsweep.go`, `gcPaceSweeper`, `deductSweepCredit` |
+//! | when the background thread helps with a sweep | [`Sweeper`] | `mgcsweep.go`, `bgsweep` |
 //! | what versions do differently | [`Rules`] | the same files, version by version |
 //! | share of the CPU a collector may take | [`CpuLimiter`] | `mgclimit.go`, `gcCPULimiterState` |
 //!
@@ -42,6 +43,7 @@ mod mark_model;
 mod memory_limit;
 mod rules;
 mod sweep_pace;
+mod sweeper;
 mod trigger;
 
 pub use controller::{Config, Controller, CycleWork, Memory};
@@ -49,6 +51,7 @@ pub use cpu_limiter::CpuLimiter;
 pub use mark_model::{GO_ROOTS, GO_RUNTIME, HEAP_SCAN, MarkInputs, Window};
 pub use rules::{Rules, TriggerRule};
 pub use sweep_pace::SweepPace;
+pub use sweeper::Sweeper;
 pub use trigger::Trigger;
 
 /// A heap size, in bytes, that is never reached: the goal of a collector that is
