@@ -33,7 +33,7 @@
 
 use crate::cons_mark::{ConsMark, Sample};
 use crate::feedback::Feedback;
-use crate::goal::{self, MIN_RUNWAY, SWEEP_MIN_DISTANCE};
+use crate::goal::{self, FEEDBACK_MIN_RUNWAY, MIN_RUNWAY, SWEEP_MIN_DISTANCE};
 use crate::rules::{Rules, TriggerRule};
 use crate::trigger::{self, Bounds, Trigger};
 use crate::{NEVER, memory_limit};
@@ -165,7 +165,9 @@ impl Controller {
     /// Go: `heapGoal`.
     pub const fn goal(&self, memory: Memory) -> u64 {
         match self.rules.trigger {
-            TriggerRule::Feedback { .. } => self.trigger(memory).goal,
+            TriggerRule::Feedback { .. } => {
+                self.ahead_of_start(self.trigger(memory).goal, FEEDBACK_MIN_RUNWAY)
+            }
             _ => self.goal_and_sweep_end(memory).0,
         }
     }
@@ -218,13 +220,16 @@ impl Controller {
         if goal < self.sweep_end {
             goal = self.sweep_end;
         }
-        if self.triggered != NEVER {
-            let runway_end = self.triggered.saturating_add(MIN_RUNWAY);
-            if goal < runway_end {
-                goal = runway_end;
-            }
+        (self.ahead_of_start(goal, MIN_RUNWAY), self.sweep_end)
+    }
+
+    /// `goal`, or `runway` bytes ahead of where the cycle under way began, if that is more.
+    const fn ahead_of_start(&self, goal: u64, runway: u64) -> u64 {
+        if self.triggered == NEVER {
+            return goal;
         }
-        (goal, self.sweep_end)
+        let runway_end = self.triggered.saturating_add(runway);
+        if goal < runway_end { runway_end } else { goal }
     }
 
     /// A cycle begins with `heap_live` bytes of live heap. Go: `startCycle`.

@@ -34,6 +34,9 @@ pub(crate) const SWEEP_MIN_DISTANCE: u64 = 1 << 20;
 /// Go: `minRunway` in `heapGoalInternal`.
 pub(crate) const MIN_RUNWAY: u64 = 64 << 10;
 
+/// The same up to Go 1.17. Go: `startCycle`.
+pub(crate) const FEEDBACK_MIN_RUNWAY: u64 = 1 << 20;
+
 /// Bytes below which GOGC never sets the goal, from the same at GOGC=100.
 /// [`NEVER`] if GOGC is off. Go: `setGCPercent`.
 pub(crate) const fn least_heap(at_100: u64, gc_percent: i32) -> u64 {

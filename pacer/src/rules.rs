@@ -3,7 +3,7 @@
 //! | Go | a cycle | where it stands in that version's `runtime` |
 //! | --- | --- | --- |
 //! | 1.1 – 1.4 | stops the world at live × (1 + GOGC/100); no least heap | `mgc0.c`: `gc`, `next_gc` |
-//! | 1.5 – 1.9 | runs beside the program, from a trigger that a feedback loop sets | `mgc.go`: `endCycle`, `heapminimum` |
+//! | 1.5 – 1.9 | runs beside the program, from a trigger that a feedback loop sets, to a goal that is 1 MiB ahead at least | `mgc.go`: `endCycle`, `heapminimum`, `startCycle` |
 //! | 1.10 – 1.13 | … aiming at 30 % of the CPU, assists included | `mgc.go`: `endCycle`, `gcSetTriggerRatio` |
 //! | 1.14 – 1.17 | … never below 60 % of the way | 1.14 `mgc.go`, 1.16 `mgcpacer.go`: `gcSetTriggerRatio` |
 //! | 1.18 | cons/mark, smoothed by a controller; roots count | `mgcpacer.go`: `endCycleRedesign`, `commit` |

@@ -294,3 +294,26 @@ fn gogc_is_what_was_set_last() {
     assert_eq!(c.set_gc_percent(40), 100);
     assert_eq!(c.gc_percent(), 40);
 }
+
+#[test]
+fn while_a_cycle_runs_its_goal_is_well_ahead_of_where_it_began() {
+    for minor in 5..=27 {
+        let mut c = after_first_cycle(minor, 100 * MIB);
+        let goal = c.goal(Memory::default());
+        let ahead = if minor <= 17 { MIB } else { 64 << 10 };
+        c.start_cycle(goal - ahead);
+        assert_eq!(c.goal(Memory::default()), goal, "go1.{minor}");
+        c.end_cycle(Memory::default(), CycleWork::modelled(goal));
+        c.start_cycle(goal - ahead + 1);
+        assert_eq!(c.goal(Memory::default()), goal + 1, "go1.{minor}");
+        // One that began late, too.
+        c.end_cycle(Memory::default(), CycleWork::modelled(goal));
+        c.start_cycle(goal + 10 * MIB);
+        let late = goal + 10 * MIB + ahead;
+        assert_eq!(c.goal(Memory::default()), late, "go1.{minor}");
+        c.end_cycle(Memory::default(), CycleWork::modelled(late));
+        c.reset_live(100 * MIB, GO_ROOTS);
+        c.commit(100 * MIB, true);
+        assert_eq!(c.goal(Memory::default()), goal, "go1.{minor}");
+    }
+}
