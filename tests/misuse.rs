@@ -3,7 +3,7 @@
 use std::alloc::{GlobalAlloc, Layout};
 use std::process::Command;
 use std::ptr;
-use std::sync::mpsc;
+use std::sync::{Barrier, mpsc};
 use std::thread;
 
 use goheap::GoHeap;
@@ -221,6 +221,30 @@ fn a_free_by_the_owner_after_another_thread_s_free_was_swept() {
     };
     let test = a_free_by_the_owner_after_another_thread_s_free_was_swept;
     expect_death(test, misuse, &["not allocated", SMALL_CLASS]);
+}
+
+/// Two full logs of the same objects are flushed at once. One object of them may slip through, if both look at it in the same
+/// instant; not all.
+#[test]
+fn frees_of_the_same_objects_by_two_threads_at_once() {
+    let body = || {
+        let objects: Vec<Address> = (0..2048).map(|_| Address::of_new(SMALL)).collect();
+        let start = Barrier::new(2);
+        thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    start.wait();
+                    objects.iter().for_each(|object| object.free(SMALL));
+                });
+            }
+        });
+        goheap::gc();
+        child::report("survived", true);
+    };
+    let test = frees_of_the_same_objects_by_two_threads_at_once;
+    let outcome = child::run(test, |_| {}, body).expect_signal(libc::SIGABRT);
+    let told = |line: &str| line.contains("double free") && line.contains(SMALL_CLASS);
+    assert!(outcome.stderr.lines().any(told), "{outcome}");
 }
 
 #[test]
