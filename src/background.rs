@@ -152,15 +152,11 @@ pub fn goals_changed() {
     }
 }
 
-/// A cycle begins at `now`, on the monotonic clock. Go wakes the scavenger there, parked or asleep, without its monitor
-/// (`finishsweep_m`): all is swept, so there is all that the last cycle freed. What this one frees it does not find yet,
-/// and a `forced` one has freed it here before the scavenger is awake.
-pub fn cycle_begins(now: u64, forced: bool) {
-    if RUNTIME.policy().by_monitor {
-        wake::world_stops(now);
-        if !forced && wake::may_be_woken(now) && is_wanted() {
-            call(&SCAVENGER, wake::cycle_began());
-        }
+/// A cycle began at `now`, on the monotonic clock. Go wakes the scavenger there, parked or asleep, without its monitor
+/// (`finishsweep_m`): all is swept, so there is all that the last cycle freed.
+pub fn cycle_began(now: u64) {
+    if RUNTIME.policy().by_monitor && wake::may_be_woken(now) && is_wanted() {
+        call(&SCAVENGER, wake::cycle_began());
     }
 }
 

@@ -37,6 +37,23 @@ pub struct Due {
     pub next_ns: u64,
 }
 
+/// What the background threads are to be [told](cycle::with_collector) once the collector's lock is free. Times are on the
+/// monotonic clock.
+#[derive(Clone, Copy, Debug)]
+pub struct Calls {
+    /// The sweeper, to look by then.
+    pub sweeper_by: Option<u64>,
+    /// The scavenger, that a cycle began then, unless it was forced.
+    pub cycle_began: Option<u64>,
+}
+
+impl Calls {
+    const NONE: Self = Self {
+        sweeper_by: None,
+        cycle_began: None,
+    };
+}
+
 /// A mark under way.
 #[derive(Clone, Copy, Debug)]
 struct Mark {
@@ -69,8 +86,7 @@ pub struct Collector {
     last_end_ns: u64,
     /// On the monotonic clock.
     sweeper: Sweeper,
-    /// What the sweeper is to be [told](cycle::with_collector): by when, on the monotonic clock, to look.
-    sweeper_call: Option<u64>,
+    calls: Calls,
     /// What had been allocated by the time of the last trigger.
     last_allocated: Allocated,
     history: History,
@@ -92,7 +108,7 @@ impl Collector {
             last_in_use: 0,
             last_end_ns: 0,
             sweeper: Sweeper::new(),
-            sweeper_call: None,
+            calls: Calls::NONE,
             last_allocated: Allocated::NONE,
             history: History::NEW,
             gctrace: false,
@@ -244,7 +260,9 @@ impl Collector {
     /// Closes the epoch: what is dead now is what this cycle frees.
     fn begin(&mut self, now: u64, forced: bool, bytes: u64) {
         self.feed_limiter(now, false);
-        background::cycle_begins(now, forced);
+        wake::world_stops(now);
+        // What this cycle frees the scavenger does not find yet; a forced one has freed it before that is awake.
+        self.calls.cycle_began = (!forced).then_some(now);
         let (condemned, dead) = HEAP.close_epoch();
         control::check_if(self.check);
         let live = HEAP.live().get();
@@ -285,7 +303,7 @@ impl Collector {
             .store(marking.saturating_add(window.ns), Relaxed);
         self.history.pause(marking.saturating_sub(now), 0);
         if !forced {
-            self.sweeper_call = Some(marking.saturating_add(window.ns));
+            self.calls.sweeper_by = Some(marking.saturating_add(window.ns));
         }
     }
 
@@ -323,12 +341,12 @@ impl Collector {
         if self.gctrace {
             self.trace(&mark, goal, live, marked, now, end);
         }
-        self.sweeper_call = Some(self.sweeper.helps_from());
+        self.calls.sweeper_by = Some(self.sweeper.helps_from());
     }
 
-    /// By when the sweeper is to look, if it is to be told.
-    pub fn take_sweeper_call(&mut self) -> Option<u64> {
-        self.sweeper_call.take()
+    /// What the background threads are to be told.
+    pub fn take_calls(&mut self) -> Calls {
+        core::mem::replace(&mut self.calls, Calls::NONE)
     }
 
     /// Tells the CPU limiter of the time since it last heard; `marking` says what it was.

@@ -96,15 +96,18 @@ pub fn collect(why: Why) {
     finish_sweep();
 }
 
-/// Does something with the collector and then, if that is to be, calls the sweeper: under the lock, it
+/// Does something with the collector and then, if that is to be, calls the background threads: under the lock, they
 /// would be woken only to wait for that.
 pub fn with_collector<R>(act: impl FnOnce(&mut Collector) -> R) -> R {
     let mut collector = RUNTIME.collector.lock();
     let result = act(&mut collector);
-    let call = collector.take_sweeper_call();
+    let calls = collector.take_calls();
     drop(collector);
-    if let Some(at_ns) = call {
-        background::call_sweeper(at_ns);
+    if let Some(at_ns) = calls.cycle_began {
+        background::cycle_began(at_ns);
+    }
+    if let Some(by_ns) = calls.sweeper_by {
+        background::call_sweeper(by_ns);
     }
     result
 }
