@@ -235,16 +235,9 @@ extern "C" fn scavenger(_: *mut c_void) -> *mut c_void {
     loop {
         let step = ENGINE.lock().step(&view());
         match step {
-            Step::Release(bytes) => {
-                let start = os::monotonic_ns();
-                let released =
-                    HEAP.scavenge(usize::try_from(bytes).unwrap_or(usize::MAX), false, || {
-                        false
-                    });
-                HEAP.pages().released_in_background.add(released);
-                ENGINE
-                    .lock()
-                    .released(released as u64, os::monotonic_ns().saturating_sub(start));
+            Step::Release(bytes) => release(bytes, |bytes| HEAP.scavenge_one_by_one(bytes)),
+            Step::ReleaseAtOnce(bytes) => {
+                release(bytes, |bytes| HEAP.scavenge(bytes, false, || false));
             }
             Step::Sleep(ns) => {
                 let start = os::monotonic_ns();
@@ -260,6 +253,15 @@ extern "C" fn scavenger(_: *mut c_void) -> *mut c_void {
             }
         }
     }
+}
+
+/// Releases up to so many bytes, and tells the engine how many they were and how long it took.
+fn release(bytes: u64, how: impl FnOnce(usize) -> usize) {
+    let start = os::monotonic_ns();
+    let released = how(usize::try_from(bytes).unwrap_or(usize::MAX));
+    HEAP.pages().released_in_background.add(released);
+    let took = os::monotonic_ns().saturating_sub(start);
+    ENGINE.lock().released(released as u64, took);
 }
 
 /// Prints what was released since the last such line (Go: `printScavTrace`).

@@ -11,9 +11,10 @@ use crate::engine::QUANTUM;
 use crate::policy::{Pace, Passes, Policy};
 use crate::{Average, Engine, Goals, Line, LineInputs, Step};
 
-/// What is less than this goes in one release, where it is all that a turn is to do. In Go's quanta it would take less than
-/// a millisecond, too, up to 60 µs each, and so the turn counts as one of a millisecond in both ways.
-const AT_ONCE: u64 = 16 * QUANTUM;
+/// What is no more than this goes at once, where it is all that a turn is to do: 32 runs of one page at the most. By Go's calls,
+/// one for each run, up to 30 µs each, it would take less than a millisecond, too, and so the turn counts as one of a
+/// millisecond in both ways.
+const AT_ONCE: u64 = 4 * QUANTUM;
 
 /// What a step depends on.
 #[derive(Clone, Copy, Debug)]
@@ -60,7 +61,7 @@ impl Background {
         match &mut self.0 {
             Kind::Controlled(engine) => match engine.step(met) {
                 Step::Release(_) if engine.is_turn_new() && excess <= AT_ONCE => {
-                    Step::Release(excess.next_multiple_of(QUANTUM))
+                    Step::ReleaseAtOnce(excess.next_multiple_of(QUANTUM))
                 }
                 step => step,
             },

@@ -60,8 +60,10 @@ const ASSUMED_PAGE: u64 = 4096;
 /// What the background thread does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Try to release so many bytes, and report by [`Engine::released`].
+    /// Try to release so many bytes, each run by itself, and report by [`Engine::released`].
     Release(u64),
+    /// The same, in as few system calls as will do: how long it takes makes no difference.
+    ReleaseAtOnce(u64),
     /// Sleep so many nanoseconds, and report by [`Engine::slept`].
     Sleep(u64),
     /// Wait for new goals: nothing to do, or nothing to be found.

@@ -30,7 +30,7 @@
 //!         }
 //!         Step::Sleep(ns) => engine.slept(ns, 4),
 //!         Step::Park => break, // until somebody raises the goal
-//!         Step::Pass(_) => {} // up to Go 1.12
+//!         Step::ReleaseAtOnce(_) | Step::Pass(_) => {} // not this engine by itself
 //!     }
 //! }
 //! assert_eq!(idle, goal);

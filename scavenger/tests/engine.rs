@@ -68,7 +68,7 @@ impl Machine {
                     engine.slept(ns, self.procs);
                 }
                 Step::Park => self.parked = true,
-                Step::Pass(_) => panic!("an engine makes no passes"),
+                Step::ReleaseAtOnce(_) | Step::Pass(_) => panic!("an engine does neither"),
             }
         }
     }

@@ -121,7 +121,7 @@ proptest! {
                     worked = 0;
                 }
                 Step::Park => worked = 0,
-                Step::Pass(_) => panic!("an engine makes no passes"),
+                Step::ReleaseAtOnce(_) | Step::Pass(_) => panic!("an engine does neither"),
             }
             prop_assert!((0.001..=1000.0).contains(&engine.sleep_ratio()));
         }

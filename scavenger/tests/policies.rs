@@ -67,7 +67,7 @@ impl Heap {
     fn run_until(&mut self, end: u64) {
         while self.now < end {
             match self.background.step(&self.view()) {
-                Step::Release(bytes) => {
+                Step::Release(bytes) | Step::ReleaseAtOnce(bytes) => {
                     let wanted = bytes.next_multiple_of(self.grain);
                     let released = wanted.min(self.retained);
                     let took = released.div_ceil(self.grain) * self.cost;
@@ -383,7 +383,7 @@ fn only_go1_19_to_1_21_have_the_slip_of_95_times_the_limit() {
 }
 
 /// What the newest version releases in its first turn with so much in excess, if a quantum takes 24 µs.
-fn first_turn(excess: u64) -> Vec<u64> {
+fn first_turn(excess: u64) -> Vec<Step> {
     let mut background = Background::new(&Policy::NEWEST, 1.0);
     let mut left = excess;
     let mut releases = Vec::new();
@@ -397,22 +397,25 @@ fn first_turn(excess: u64) -> Vec<u64> {
             mapped_ready: 20 * MIB,
             now_ns: 0,
         };
-        let Step::Release(bytes) = background.step(&view) else {
+        let step = background.step(&view);
+        let (Step::Release(bytes) | Step::ReleaseAtOnce(bytes)) = step else {
             return releases;
         };
         background.released(bytes, bytes / QUANTUM * 24_000);
         left = left.saturating_sub(bytes);
-        releases.push(bytes);
+        releases.push(step);
     }
 }
 
 #[test]
-fn what_takes_less_than_a_turn_goes_in_one_release_and_more_by_quanta() {
-    assert_eq!(first_turn(1), [QUANTUM]);
-    assert_eq!(first_turn(5 * QUANTUM + 1), [6 * QUANTUM]);
-    assert_eq!(first_turn(MIB), [MIB]);
+fn what_takes_less_than_a_turn_however_it_is_done_goes_at_once_and_more_by_quanta() {
+    assert_eq!(first_turn(1), [Step::ReleaseAtOnce(QUANTUM)]);
+    assert_eq!(
+        first_turn(3 * QUANTUM + 1),
+        [Step::ReleaseAtOnce(4 * QUANTUM)]
+    );
     // 42 of 24 µs each make a millisecond.
-    assert_eq!(first_turn(50 * MIB), [QUANTUM; 42]);
+    assert_eq!(first_turn(50 * MIB), [Step::Release(QUANTUM); 42]);
     // What is left after some is not the whole turn's.
-    assert_eq!(first_turn(MIB + 1), [QUANTUM; 17]);
+    assert_eq!(first_turn(4 * QUANTUM + 1), [Step::Release(QUANTUM); 5]);
 }

@@ -241,7 +241,14 @@ impl<O: Os> Heap<O> {
     /// Releases up to `bytes` of idle pages; see [`PageHeap::scavenge`]. A refusal by the OS ends it early.
     pub fn scavenge(&self, bytes: usize, force: bool, stop: impl FnMut() -> bool) -> usize {
         self.pages
-            .scavenge(&self.os, &self.arena, bytes, force, stop)
+            .scavenge(&self.os, &self.arena, bytes, force, true, stop)
+            .unwrap_or_else(|(released, _)| released)
+    }
+
+    /// The same, dense chunks spared and each run by itself, as Go does it: what that costs paces who does it.
+    pub fn scavenge_one_by_one(&self, bytes: usize) -> usize {
+        self.pages
+            .scavenge(&self.os, &self.arena, bytes, false, false, || false)
             .unwrap_or_else(|(released, _)| released)
     }
 

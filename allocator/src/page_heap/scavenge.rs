@@ -8,8 +8,9 @@
 //! forced one serves `free_os_memory` and the memory limit: it takes everything, and so looks at the pages where
 //! the other looks at a word a chunk, which says that there is nothing once the patient one has come to
 //! the chunk's first page, though pages behind it have been freed since.
-//! Runs go back in batches: one call for many costs the program less than many (see `os/release.rs`).
-//! While the kernel works on them, their pages are *held*: marked as used, and the lock is free.
+//! Runs go back in batches: one call for many costs the program less than many (see `os/release.rs`). Who is paced by
+//! what Go's calls cost, one for each run, has them go one by one.
+//! While the kernel works on runs, their pages are *held*: marked as used, and the lock is free.
 
 use super::{PageHeap, State, parts};
 use crate::arena::Arena;
@@ -173,8 +174,8 @@ impl PageHeap {
         c.freed = None;
     }
 
-    /// Releases idle pages until `bytes` are gone, nothing is left, or `stop` says so after a run.
-    /// Returns the bytes released. `force` takes dense chunks too.
+    /// Releases idle pages until `bytes` are gone, nothing is left, or `stop` says so after a system call.
+    /// Returns the bytes released. `force` takes dense chunks too; `batched`: a call is for up to 32 runs, not for one.
     ///
     /// # Errors
     /// The OS's refusal, with what was released before it: the run stays retained.
@@ -184,12 +185,14 @@ impl PageHeap {
         arena: &Arena,
         bytes: usize,
         force: bool,
+        batched: bool,
         mut stop: impl FnMut() -> bool,
     ) -> Result<usize, (usize, OsError)> {
         let mut released = 0;
         while released < bytes {
             let mut batch = [(0, 0); BATCH];
-            let runs = self.hold_some(&mut batch, bytes - released, force);
+            let most = if batched { BATCH } else { 1 };
+            let runs = self.hold_some(&mut batch[..most], bytes - released, force);
             if runs == 0 {
                 break;
             }
@@ -205,9 +208,9 @@ impl PageHeap {
     }
 
     /// Holds the highest releasable runs, of `bytes` in all or a little more. Returns how many.
-    fn hold_some(&self, batch: &mut [(usize, usize); BATCH], bytes: usize, force: bool) -> usize {
+    fn hold_some(&self, batch: &mut [(usize, usize)], bytes: usize, force: bool) -> usize {
         let (mut runs, mut left) = (0, bytes.min(BATCH_BYTES));
-        while runs < BATCH && left > 0 {
+        while runs < batch.len() && left > 0 {
             // Not for all of them: somebody may want to allocate.
             let mut state = self.state.lock();
             let Some((chunk, below)) = state.candidate(force) else {
@@ -274,7 +277,7 @@ mod tests {
             run.expect("there is memory").first
         };
         let release = |force| {
-            let released = heap.scavenge(&Linux, &arena, usize::MAX, force, || false);
+            let released = heap.scavenge(&Linux, &arena, usize::MAX, force, true, || false);
             released.expect("the system takes memory back") / PAGE
         };
         let [low, _between, high, _end] = [take(10), take(70), take(10), take(100)];
