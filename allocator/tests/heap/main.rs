@@ -1,0 +1,140 @@
+//! The heap by itself: what becomes of a death, and what becomes of a refusal by the OS.
+
+mod refusals;
+mod shared;
+mod support;
+
+use goheap_allocator::{CHUNK, PAGE};
+use support::*;
+
+#[test]
+fn a_death_is_free_after_the_cycle_that_closes_over_it_and_not_before() {
+    let heap = heap(Failing::never());
+    let cache = cache(heap).unwrap();
+    let before: Vec<_> = (0..5000)
+        .map(|_| small(heap, cache, 100).unwrap())
+        .collect();
+    let after: Vec<_> = (0..5000)
+        .map(|_| small(heap, cache, 100).unwrap())
+        .collect();
+    before.iter().for_each(|&p| free(heap, cache, p));
+    // SAFETY: the test's own cache.
+    unsafe { heap.flush(cache) };
+    assert_eq!(heap.totals().total_free, 0, "a death reclaims nothing");
+    cycle(heap);
+    // These die while the sweep for the others is under way.
+    after.iter().for_each(|&p| free(heap, cache, p));
+    sweep(heap);
+    assert_eq!(heap.totals().total_free, 5000 * 112);
+    cycle(heap);
+    sweep(heap);
+    assert_eq!(heap.totals().total_free, 10_000 * 112);
+    // SAFETY: the test's own cache.
+    unsafe { heap.return_spans(cache) };
+    assert_eq!(heap.totals().in_use, 0, "empty spans went back");
+}
+
+#[test]
+fn slots_freed_by_a_sweep_are_used_before_the_heap_grows() {
+    let heap = heap(Failing::never());
+    let cache = cache(heap).unwrap();
+    let objects: Vec<_> = (0..20_000)
+        .map(|_| small(heap, cache, 500).unwrap())
+        .collect();
+    let peak = heap.totals().in_use;
+    objects
+        .iter()
+        .step_by(2)
+        .for_each(|&p| free(heap, cache, p));
+    cycle(heap);
+    for _ in 0..10_000 {
+        small(heap, cache, 500).unwrap();
+    }
+    sweep(heap);
+    let slack = 16 * PAGE as u64;
+    assert!(
+        heap.totals().in_use <= peak + slack,
+        "{} of {peak}",
+        heap.totals().in_use
+    );
+}
+
+#[test]
+fn a_large_object_grows_into_idle_pages_behind_it_and_dies_whole() {
+    let heap = heap(Failing::never());
+    let cache = cache(heap).unwrap();
+    let object = heap.alloc_large(6 * PAGE, 1).unwrap().at;
+    let address = object.expose_provenance();
+    // SAFETY: the test's own object.
+    let grow = |bytes| unsafe { heap.grow_large(address, bytes) };
+    assert!(grow(9 * PAGE).is_some());
+    assert_eq!(
+        heap.slot_of(address + 9 * PAGE - 1).map(|(_, room)| room),
+        Some(9 * PAGE)
+    );
+    assert_eq!(heap.totals().total_alloc, 9 * PAGE as u64);
+    assert_eq!(heap.totals().in_use, 9 * PAGE as u64);
+    let behind = heap.alloc_large(5 * PAGE, 1).unwrap().at;
+    assert_eq!(behind.addr(), address + 9 * PAGE);
+    assert_eq!(grow(10 * PAGE), None, "the pages behind it are in use");
+    assert_sound(heap);
+    free(heap, cache, object);
+    // SAFETY: the test's own cache.
+    unsafe { heap.flush(cache) };
+    cycle(heap);
+    sweep(heap);
+    assert_eq!(heap.totals().total_free, 9 * PAGE as u64);
+    assert_eq!(heap.totals().in_use, 5 * PAGE as u64);
+}
+
+#[test]
+fn large_objects_are_aligned_reused_and_released() {
+    let heap = heap(Failing::never());
+    let cache = cache(heap).unwrap();
+    for align in [1, PAGE, 4 * PAGE, CHUNK, 4 * CHUNK] {
+        let large = heap.alloc_large(100_000, align).unwrap();
+        assert_eq!(large.at.addr() % align, 0);
+        free(heap, cache, large.at);
+    }
+    cycle(heap);
+    sweep(heap);
+    let t = heap.totals();
+    assert_eq!(
+        (t.in_use, t.classes[0].mallocs, t.classes[0].frees),
+        (0, 5, 5)
+    );
+    let released = heap.scavenge(usize::MAX, true, || false);
+    let t = heap.totals();
+    assert!(released > 0 && t.retained == 0, "{t:?}");
+}
+
+#[test]
+fn the_counters_of_pages_always_add_up_to_what_was_grown() {
+    let heap = heap(Failing::never());
+    let cache = cache(heap).unwrap();
+    let mut held = Vec::new();
+    for round in 0..200usize {
+        let bytes = 1 + round * 977 % 200_000;
+        let at = if bytes > 32 << 10 {
+            heap.alloc_large(bytes, 1).unwrap().at
+        } else {
+            small(heap, cache, bytes).unwrap()
+        };
+        held.push(at);
+        if round % 3 == 0 {
+            free(heap, cache, held.swap_remove(round % held.len()));
+        }
+        if round % 20 == 0 {
+            cycle(heap);
+            heap.scavenge(1 << 20, round % 40 == 0, || false);
+        }
+        assert_sound(heap);
+        let t = heap.totals();
+        assert_eq!(
+            (t.in_use + t.retained + t.released + t.stacks) % CHUNK as u64,
+            0,
+            "{t:?}"
+        );
+        assert!(t.total_alloc - t.total_free <= t.in_use, "{t:?}");
+    }
+}
