@@ -133,6 +133,14 @@ mod tests {
     }
 
     #[test]
+    fn a_stop_that_is_seen_wakes_it_when_the_stop_is_over() {
+        let monitor = Monitor::woken_at(MS);
+        assert_eq!(monitor.woken_ns(), MS);
+        let seen = monitor.world_stopped(MS + SHORT);
+        assert_eq!(seen.woken_ns(), MS + SHORT + STOP);
+    }
+
+    #[test]
     fn no_time_overflows() {
         let monitor = Monitor::woken_at(u64::MAX).world_stopped(u64::MAX);
         assert_eq!(monitor.next_look(u64::MAX), u64::MAX);
