@@ -113,6 +113,8 @@ mod tests {
         assert_eq!(sweeper.helps_from(), now + MS / 2);
         assert_eq!(sweeper.next_look(now + MS), now + MS * 3 / 2);
         assert_eq!(sweeper.next_look(now + 2 * MS), u64::MAX);
+        let (at_the_edge, now) = after(1, 2 * MS);
+        assert_eq!(at_the_edge.helps_from(), now);
     }
 
     #[test]
