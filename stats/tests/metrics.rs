@@ -70,6 +70,7 @@ fn every_name_is_found_and_no_other() {
         assert_eq!(metrics.get(name), None, "{name} is left out: {reason}");
     }
     assert_eq!(metrics.get("/gc/heap"), None);
+    assert_eq!((&metrics).into_iter().count(), ALL.len());
 }
 
 #[test]

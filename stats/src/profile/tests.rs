@@ -33,6 +33,7 @@ fn a_sample_stands_for_as_many_objects_as_its_probability_says() {
     assert!((objects_per_sample(64 << 20, 512 << 10) - 1.0).abs() < 1e-9);
     assert_eq!(objects_per_sample(64, 1), 1.0);
     assert_eq!(objects_per_sample(64, 0), 1.0);
+    assert_eq!(objects_per_sample(0, 512 << 10), 1.0);
 }
 
 #[test]
@@ -40,6 +41,8 @@ fn what_a_site_stands_for_is_in_proportion() {
     let e = site(&[1], 1024, 10, 4).estimate(512 << 10);
     let scale = objects_per_sample(1024, 512 << 10);
     assert_eq!(e.alloc_objects, 10.0 * scale);
+    assert_eq!(e.alloc_space, 10.0 * scale * 1024.0);
+    assert_eq!(e.inuse_objects, 6.0 * scale);
     assert_eq!(e.inuse_space, 6.0 * 1024.0 * scale);
     assert_eq!(e.requested, 3.0 * 1024.0 * scale);
     assert_eq!(e.held_space, 6.0 * 8192.0 * scale);
@@ -51,12 +54,18 @@ fn a_difference_has_what_came_and_what_went() {
         site(&[1], 64, 10, 2),
         site(&[2], 64, 5, 0),
         site(&[1], 128, 1, 0),
+        site(&[4], 64, 5, 1),
+        site(&[5], 64, 5, 1),
     ]);
     let mut now = samples(vec![
         site(&[1], 64, 12, 9),
         site(&[2], 64, 5, 0),
         site(&[3], 64, 1, 0),
+        site(&[4], 64, 5, 3),
+        site(&[5], 64, 5, 1),
     ]);
+    // Its neighbours in its spans are gone.
+    now.sites[4].held += 100.0;
     now.taken_ns = 9_000;
     let since = now.since(&before);
     assert_eq!(since.duration_ns, 4_000);
@@ -66,9 +75,28 @@ fn a_difference_has_what_came_and_what_went() {
     };
     let changed = find(1, 64).expect("it changed");
     assert_eq!((changed.allocs, changed.frees), (2, 7));
+    assert_eq!(changed.requested, -5 * 32);
+    assert_eq!(find(4, 64).map(|s| (s.allocs, s.frees)), Some((0, 2)));
+    let held = find(5, 64).map(|s| (s.allocs, s.frees, s.held));
+    assert_eq!(held, Some((0, 0, 100.0)));
     assert!(changed.estimate(512 << 10).inuse_objects < 0.0);
     assert_eq!(find(2, 64), None, "nothing happened there");
     assert_eq!(find(3, 64).map(|s| s.allocs), Some(1));
+}
+
+#[test]
+fn all_sites_together_stand_for_the_sum_of_each() {
+    let all = samples(vec![site(&[1], 64, 10, 2), site(&[2], 4096, 5, 1)]);
+    let [a, b] = [0, 1].map(|i: usize| all.sites[i].estimate(all.rate));
+    let sum = Estimate {
+        alloc_objects: a.alloc_objects + b.alloc_objects,
+        alloc_space: a.alloc_space + b.alloc_space,
+        inuse_objects: a.inuse_objects + b.inuse_objects,
+        inuse_space: a.inuse_space + b.inuse_space,
+        held_space: a.held_space + b.held_space,
+        requested: a.requested + b.requested,
+    };
+    assert_eq!(all.total(), sum);
 }
 
 fn symbols() -> Symbols {

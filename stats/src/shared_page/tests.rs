@@ -97,6 +97,12 @@ fn a_command_is_handed_out_once_and_its_answer_seen() {
         Command::FreeOsMemory,
         Command::Explain,
         Command::Map { bytes: 1 << 20 },
+        Command::Profile { peak: false },
+        Command::Profile { peak: true },
+        Command::Set {
+            gc_percent: Some(-1),
+            memory_limit: Some(0),
+        },
         Command::Look,
     ] {
         let request = page.ask(command);
@@ -107,6 +113,31 @@ fn a_command_is_handed_out_once_and_its_answer_seen() {
         assert!(page.has_answered(request) && page.was_carried_out());
         assert_eq!(page.asked(), None);
     }
+}
+
+#[test]
+fn an_answer_to_the_last_request_is_one_to_those_before_it() {
+    let page = begun();
+    let first = page.ask(Command::Look);
+    let last = page.ask(Command::Gc);
+    assert_eq!(page.request().load(Relaxed), last);
+    page.answer(first, true);
+    assert!(page.has_answered(first) && !page.has_answered(last));
+    page.answer(last, false);
+    assert!(page.has_answered(first) && page.has_answered(last));
+    assert_eq!(page.answered().load(Relaxed), last);
+    assert!(!page.was_carried_out());
+    // Numbers begin anew after the largest; what is half of all of them away is yet to come.
+    page.answer(first.wrapping_add(u32::MAX / 2), true);
+    assert!(!page.has_answered(first) && page.has_answered(first + 1));
+}
+
+#[test]
+fn a_thread_that_is_rung_for_comes_by_as_if_it_was_to_look() {
+    let page = begun();
+    assert_eq!(page.asked(), None);
+    page.ring();
+    assert_eq!(page.asked(), Some((1, Some(Command::Look))));
 }
 
 #[test]
@@ -144,6 +175,7 @@ fn a_page_that_was_prepared_is_taken_over_and_kept() {
     page.begin(1, |_| 0);
     assert_eq!((page.life(), page.is_kept()), (Life::Running, true));
     assert!(page.is_owned_by(1) && !page.is_owned_by(2));
+    assert!(!begun().is_kept(), "nobody prepared that one");
 }
 
 #[test]
