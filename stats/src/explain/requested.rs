@@ -145,8 +145,19 @@ mod tests {
         let found = Samples::new(RATE).estimate(1200, &live_of(2, 1200), size);
         // Between 64 and 128 of 128: three quarters, with the deviation of a uniform distribution.
         assert_eq!((found.bytes, found.error), (900, 174));
+        // Of what is live half is in memory.
+        let half = Samples::new(RATE).estimate(600, &live_of(2, 1200), size);
+        assert_eq!((half.bytes, half.error), (450, 87));
         let none = Samples::new(RATE).estimate(0, &[0; CLASSES], size);
         assert_eq!((none.bytes, none.error), (0, 0));
+    }
+
+    #[test]
+    fn one_sample_of_thousands_says_as_little_as_none() {
+        let mut samples = Samples::new(RATE);
+        samples.add(2, 128, 128, 100);
+        let found = samples.estimate(1200, &live_of(2, 1200), size);
+        assert_eq!((found.bytes, found.error), (937, 174));
     }
 
     #[test]

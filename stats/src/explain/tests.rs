@@ -76,6 +76,35 @@ fn each_mapping_is_somebodys() {
 }
 
 #[test]
+fn mappings_that_are_named_by_the_kernel_or_libc_are_known_by_their_names() {
+    let of = |path: &str| {
+        let smaps =
+            format!("7f0000000000-7f0000001000 rw-p 00000000 00:00 0    {path}\nRss:  4 kB\n");
+        Mappings::read(&smaps, "/usr/bin/it", 0..0)
+    };
+    assert_eq!(of("[vdso]").binary, 4096);
+    assert_eq!(of("[anon: glibc: malloc arena]").c_heap, 4096);
+    assert_eq!(of("[anon: glibc: pthread stack: 7]").stacks, 4096);
+    assert_eq!(of("[anon:goheap: guarded]").metadata, 4096);
+    assert_eq!(of("[vvar]").others, 4096);
+    assert_eq!(of("[vvar]").total(), 4096);
+    assert_eq!(maps().total(), (1024 + 40 + 36 + 300 + 12 + 16) << 10);
+}
+
+/// What lies further off is somebody else's.
+#[test]
+fn only_what_follows_a_program_s_file_at_once_is_its_variables() {
+    let smaps = "\
+55b2d4570000-55b2d4572000 r-xp 00000000 fe:00 247282                     /usr/bin/it
+Rss:                   8 kB
+55b2d4600000-55b2d4700000 rw-p 00000000 00:00 0
+Rss:                   4 kB
+";
+    let read = Mappings::read(smaps, "/usr/bin/it", 0..0);
+    assert_eq!((read.binary >> 10, read.c_heap >> 10), (8, 4));
+}
+
+#[test]
 fn what_was_released_and_is_resident_was_lazily_freed_or_came_with_a_huge_page() {
     let explained = Explanation::of(&held(), &maps(), 0);
     let kib = |cause| explained.bytes(cause) >> 10;
@@ -192,6 +221,30 @@ fn the_largest_causes_are_told_with_what_moves_them() {
         trigger: u64::MAX,
     };
     assert!(told(off)[1].contains("GOGC=off"));
+}
+
+#[test]
+fn what_is_live_is_told_apart_from_rounding_only_where_something_is_sampled() {
+    let told = |sampled| {
+        let mut explained = Explanation::of(&held(), &maps(), 0);
+        explained.sampled = sampled;
+        let settings = Settings {
+            gc_percent: 100,
+            trigger: 1 << 60,
+        };
+        let amount = |bytes| format!("{bytes} B");
+        sentences(&explained, settings, 2, |class| class as u64 * 8, amount)
+    };
+    let sampled = Sampled {
+        requested: Requested { bytes: 1, error: 0 },
+        in_use: 1,
+    };
+    assert!(told(None)[0].contains("cannot be told apart"));
+    assert!(!told(Some(sampled))[0].contains("cannot be told apart"));
+    assert!(
+        told(None)[1].contains("the next cycle: GOGC"),
+        "that is never"
+    );
 }
 
 /// What is said of a heap most of which has this cause.
