@@ -153,6 +153,24 @@ mod tests {
     }
 
     #[test]
+    fn the_error_of_a_ratio_follows_from_how_the_samples_spread() {
+        // Each stands for `n` objects: 100 and 60 of 128 asked for. By the variance of a ratio, as samples are drawn, and with
+        // what none of them shows, as they are few.
+        let mut samples = Samples::new(RATE);
+        samples.add(2, 128, 128, 100);
+        samples.add(2, 128, 128, 60);
+        let found = samples.estimate(1280, &live_of(2, 1280), size);
+        let n = objects_per_sample(128, RATE);
+        let (ratio, resident) = (80.0 / 128.0, 2.0 * 128.0 * n);
+        let residual = |asked: f64| n * (n - 1.0) * (asked - ratio * 128.0).powi(2);
+        let seen = (residual(100.0) + residual(60.0)) / (resident * resident);
+        let range = 0.5 / 12_f64.sqrt();
+        let unseen = (1.0 - 1.0 / n) * (range / 2.0).powi(2);
+        let error = (1280.0 * (seen + unseen).sqrt()).ceil() as u64;
+        assert_eq!((found.bytes, found.error), (800, error));
+    }
+
+    #[test]
     fn one_sample_of_thousands_says_as_little_as_none() {
         let mut samples = Samples::new(RATE);
         samples.add(2, 128, 128, 100);

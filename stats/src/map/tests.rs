@@ -92,6 +92,9 @@ fn a_large_object_has_a_span_of_its_own_which_is_never_sparse() {
         ..span(0, 1, 0)
     };
     assert!(span(0, 1, 0).is_sparse() && !large.is_sparse());
+    // Large objects have no size in common.
+    let cut = Fragmentation::of(&moment(), &[Run { class: 0, ..large }]);
+    assert_eq!((cut.classes[0].class, cut.classes[0].slot_bytes), (0, 0));
     assert_eq!(span(0, 3, 4).free(), 1);
     assert_eq!(span(0, 8, 0).free(), 0);
 }
@@ -112,6 +115,10 @@ fn spans_are_counted_by_class_and_by_the_tenth_to_which_they_are_full() {
         panic!("{:?}", cut.classes)
     };
     assert_eq!((class.spans, class.bytes), (4, 32 * KIB));
+    assert_eq!((class.class, class.slot_bytes), (31, 1024));
+    let runs_of = |state: State| cut.states[state as usize].runs;
+    assert_eq!((runs_of(State::InUse), runs_of(State::Cached)), (3, 1));
+    assert!(cut.free_runs.is_empty());
     let parts = [class.live, class.dead, class.waiting, class.free];
     assert_eq!(parts, [17 * KIB, 9 * KIB, 3 * KIB, 3 * KIB]);
     assert_eq!(class.occupancy, [1, 0, 1, 0, 0, 0, 0, 0, 1, 0, 1]);
