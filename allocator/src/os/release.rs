@@ -16,7 +16,7 @@ use core::sync::atomic::Ordering::Relaxed;
 static ONE_BY_ONE: AtomicBool = AtomicBool::new(false);
 
 /// The calling thread, without a descriptor of it (Linux 6.15: `PIDFD_SELF_THREAD`).
-const SELF: libc::c_int = -10_000;
+const THIS_THREAD: libc::c_int = -10_000;
 /// Ranges in one call. The kernel takes 1,024.
 const MOST: usize = 32;
 
@@ -75,7 +75,7 @@ unsafe fn release_many(ranges: &[Range], how: libc::c_int) -> usize {
     let bytes = unsafe {
         libc::syscall(
             libc::SYS_process_madvise,
-            SELF,
+            THIS_THREAD,
             vector.as_ptr(),
             ranges.len(),
             how,
