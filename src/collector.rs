@@ -15,8 +15,8 @@ use goheap_allocator::heap::Allocated;
 use goheap_allocator::os;
 use goheap_allocator::span::Tag;
 use goheap_pacer::{
-    Config, Controller, CpuLimiter, CycleWork, GO_ROOTS, HEAP_SCAN, MarkInputs, Memory, Rules,
-    SweepPace, Sweeper, Window,
+    Config, Controller, CpuLimiter, CycleWork, GO_ROOTS, HEAP_SCAN, MarkInputs, Rules, SweepPace,
+    Sweeper, UnderLimit, Window,
 };
 use goheap_scavenger::{GoalInputs, Goals, Pace};
 use goheap_stats::{GcTrace, PhaseClock, PhaseCpu};
@@ -140,7 +140,7 @@ impl Collector {
 
     /// The heap size at which the cycle to come should be over, in bytes.
     pub fn goal(&self) -> u64 {
-        self.controller.goal(self.memory())
+        self.controller.goal(cycle::memory())
     }
 
     /// What the pacer knows.
@@ -166,21 +166,6 @@ impl Collector {
             self.commit();
         }
         old
-    }
-
-    /// What a memory limit's goal depends on. Without a limit nothing does, and the one figure that
-    /// takes a look at each thread's cache is left out.
-    fn memory(&self) -> Memory {
-        let limited = self.controller.memory_limit() != i64::MAX;
-        Memory {
-            heap_free: HEAP.pages().bytes.retained(),
-            heap_alloc: if limited {
-                HEAP.allocated().kept_bytes()
-            } else {
-                0
-            },
-            mapped_ready: cycle::mapped_ready(),
-        }
     }
 
     /// When the background thread has something to do, as of `now`.
@@ -228,7 +213,7 @@ impl Collector {
             if self.limiter.needs_update(now) {
                 self.feed_limiter(now, false);
             }
-            let due = HEAP.live().get() >= self.controller.trigger(self.memory()).trigger;
+            let due = HEAP.live().get() >= self.controller.trigger(cycle::memory()).trigger;
             if due && HEAP.progress().is_done() {
                 self.begin(now, false, bytes);
                 if !self.controller.rules().concurrent() {
@@ -273,7 +258,7 @@ impl Collector {
             / now_allocated.kept_bytes().max(1) as f64;
         let window = Window::of_mark(&MarkInputs {
             heap_live: live,
-            goal: self.controller.goal(self.memory()),
+            goal: self.controller.goal(cycle::memory()),
             objects: now_allocated.kept_objects().saturating_sub(dead.objects),
             // How many spans hold only what is dead is not known before the sweep.
             spans: (HEAP.spans() as f64 * kept) as u64,
@@ -297,6 +282,7 @@ impl Collector {
             forced,
         });
         RUNTIME.attention.store(u64::MAX, Relaxed);
+        RUNTIME.under_limit.publish(UnderLimit::NEVER);
         RUNTIME.mark_ends_at.store(ends_at, Relaxed);
         RUNTIME
             .mark_deadline_ns
@@ -315,10 +301,13 @@ impl Collector {
         runtime.mark_ends_at.store(u64::MAX, Relaxed);
         runtime.mark_deadline_ns.store(u64::MAX, Relaxed);
         let live = HEAP.live().get();
-        let marked = HEAP.allocated().kept_bytes().saturating_sub(mark.dead);
+        let kept = HEAP.allocated().kept_bytes();
+        let unheard = kept.wrapping_sub(HEAP.heard());
+        runtime.unheard.store(unheard, Relaxed);
+        let marked = kept.saturating_sub(mark.dead);
         let work = CycleWork::modelled(live);
-        let goal = self.controller.goal(self.memory());
-        self.controller.end_cycle(self.memory(), work);
+        let goal = self.controller.goal(cycle::memory());
+        self.controller.end_cycle(cycle::memory(), work);
         self.controller.reset_live(marked, HEAP_SCAN);
         HEAP.live().set(marked);
         runtime.sweep_ended.store(false, Relaxed);
@@ -374,17 +363,20 @@ impl Collector {
     }
 
     fn publish(&mut self, runtime: &Runtime, sweep_done: bool) {
-        let memory = self.memory();
-        let due = self.controller.trigger(memory);
         let limit = self.controller.memory_limit();
         runtime.memory_limit.store(limit, Relaxed);
-        // Under a limit what is due changes with every allocation: each is to ask.
-        let attention = match self.mark {
-            Some(_) => u64::MAX,
-            None if limit != i64::MAX => 0,
-            None => due.trigger,
+        let memory = cycle::memory();
+        let due = self.controller.trigger(memory);
+        // By the limit, what is due changes with every allocation.
+        let (attention, under_limit) = match self.mark {
+            Some(_) => (u64::MAX, UnderLimit::NEVER),
+            None => {
+                let by_percent = self.controller.percent_trigger();
+                (by_percent.trigger, self.controller.under_limit())
+            }
         };
         runtime.attention.store(attention, Relaxed);
+        runtime.under_limit.publish(under_limit);
         runtime.trigger.store(due.trigger, Relaxed);
         let progress = HEAP.progress();
         runtime.debt.publish(if sweep_done {

@@ -14,7 +14,7 @@ pub fn gc() {
 }
 
 /// Collects, then gives all idle memory back to the system at once (Go: `debug.FreeOSMemory`).
-/// What the system refuses to take stays retained.
+/// What the system refuses to take stays retained. Costs a [`gc`], and a system call for each 32 runs of idle pages.
 pub fn free_os_memory() {
     gc();
     let released = HEAP.scavenge(usize::MAX, true, || false);
@@ -25,7 +25,8 @@ pub fn free_os_memory() {
 
 /// Sets GOGC: the next cycle comes when the heap has grown by this percentage over what was live.
 /// A negative one turns collection off, but for the memory limit's. Returns the old value, -1 if it
-/// was off (Go: `debug.SetGCPercent`).
+/// was off (Go: `debug.SetGCPercent`). Costs a wait for the collector's lock: where the heap is past its new goal
+/// already, the cycle comes with an allocation to follow, not in this call.
 pub fn set_gc_percent(percent: i32) -> i32 {
     RUNTIME.start();
     let old = cycle::with_collector(|c| c.set_gc_percent(percent));
@@ -36,7 +37,7 @@ pub fn set_gc_percent(percent: i32) -> i32 {
 
 /// Sets GOMEMLIMIT in bytes: more of mapped and not released memory than this makes cycles come
 /// earlier and idle memory go back. [`i64::MAX`] is no limit; a negative value only reads. Returns
-/// the old value (Go: `debug.SetMemoryLimit`).
+/// the old value (Go: `debug.SetMemoryLimit`). Costs what [`set_gc_percent`] does.
 pub fn set_memory_limit(bytes: i64) -> i64 {
     RUNTIME.start();
     let old = cycle::with_collector(|c| c.set_memory_limit(bytes));
@@ -76,6 +77,7 @@ mod tests {
     use super::*;
     use goheap_allocator::Linux;
     use goheap_allocator::meta::Kind;
+    use std::alloc::{GlobalAlloc, Layout};
 
     /// A cache that is counted, and that there is not.
     fn break_it() {
@@ -119,5 +121,26 @@ mod tests {
         let outcome = outcome.expect_signal(6);
         let words = "goheap: the heap is broken: bytes of caches: counted";
         assert!(outcome.stderr.contains(words), "{outcome}");
+    }
+    #[test]
+    fn under_a_limit_that_is_far_away_allocations_take_spans_without_the_collector() {
+        child::run(
+            under_a_limit_that_is_far_away_allocations_take_spans_without_the_collector,
+            |command| {
+                command.env("GOMEMLIMIT", "1TiB");
+            },
+            || {
+                gc();
+                let collector = RUNTIME.collector.lock();
+                let allocating = std::thread::spawn(|| {
+                    let layout = Layout::new::<[u8; 1024]>();
+                    // SAFETY: the size is not zero.
+                    (0..1000).all(|_| !unsafe { crate::GoHeap::new().alloc(layout) }.is_null())
+                });
+                assert!(allocating.join().expect("it only allocates"));
+                drop(collector);
+            },
+        )
+        .expect_success();
     }
 }

@@ -24,7 +24,7 @@ use crate::runtime::{HEAP, RUNTIME};
 use crate::thread;
 use core::sync::atomic::Ordering::Relaxed;
 use goheap_allocator::os;
-use goheap_pacer::GO_RUNTIME;
+use goheap_pacer::{GO_RUNTIME, Memory};
 
 /// Why a cycle runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +41,35 @@ pub fn gc_cpu_fraction(now_ns: u64) -> f64 {
         .saturating_sub(RUNTIME.started_ns.load(Relaxed))
         .max(1) as f64;
     RUNTIME.gc_ns.load(Relaxed) as f64 / (elapsed * f64::from(RUNTIME.processors.load(Relaxed)))
+}
+
+/// What a memory limit's goal depends on.
+pub fn memory() -> Memory {
+    let kept = HEAP.heard().wrapping_add(RUNTIME.unheard.load(Relaxed));
+    Memory {
+        // Deaths may have been swept before their births were told.
+        heap_alloc: u64::try_from(kept.cast_signed()).unwrap_or(0),
+        ..memory_but_objects()
+    }
+}
+
+/// The same as if there were no objects.
+fn memory_but_objects() -> Memory {
+    Memory {
+        heap_free: HEAP.pages().bytes.retained(),
+        heap_alloc: 0,
+        mapped_ready: mapped_ready(),
+    }
+}
+
+/// Whether an allocation that `live` bytes of heap count after has to see the collector because of the memory limit: a
+/// cycle may be due, or the CPU limiter is to hear how time goes by.
+pub fn is_due_by_limit(live: u64) -> bool {
+    let under = RUNTIME.under_limit.get();
+    // Objects, which are looked up class by class, can but raise the limit's goal.
+    let may_matter = under.goal(memory_but_objects()).is_some();
+    let trigger = may_matter.then(|| under.trigger(memory())).flatten();
+    trigger.is_some_and(|due| live >= due.trigger) || RUNTIME.limiting.load(Relaxed)
 }
 
 /// Memory that counts against the limit, in bytes: what is mapped and not released, and what Go's
@@ -114,7 +143,7 @@ pub fn with_collector<R>(act: impl FnOnce(&mut Collector) -> R) -> R {
 
 /// Sweeps until every span is swept.
 pub fn finish_sweep() {
-    let start = os::monotonic_ns();
+    let start = os::thread_cpu_ns();
     while HEAP.sweep_some().is_some() {}
     while !HEAP.progress().is_done() {
         // Another thread is at its last span.
@@ -123,6 +152,6 @@ pub fn finish_sweep() {
     }
     RUNTIME
         .gc_ns
-        .fetch_add(os::monotonic_ns().saturating_sub(start), Relaxed);
+        .fetch_add(os::thread_cpu_ns().saturating_sub(start), Relaxed);
     background::sweep_may_have_ended();
 }

@@ -14,14 +14,18 @@ use std::io;
 /// heap and the kernel's walk over the process's mappings: some ten milliseconds for 100 MiB.
 ///
 /// # Errors
-/// `/proc/self/smaps` cannot be read.
+/// `/proc/thread-self/smaps` cannot be read.
 pub fn explain() -> io::Result<Explanation> {
     RUNTIME.start();
     // What is read takes memory itself, so that is taken first.
     let mut smaps = String::with_capacity(256 << 10);
-    let program = std::fs::read_link("/proc/self/exe").unwrap_or_default();
+    // The process's own entries are empty where the main thread has ended.
+    let program = std::fs::read_link("/proc/thread-self/exe").unwrap_or_default();
     let held = holdings();
-    io::Read::read_to_string(&mut std::fs::File::open("/proc/self/smaps")?, &mut smaps)?;
+    io::Read::read_to_string(
+        &mut std::fs::File::open("/proc/thread-self/smaps")?,
+        &mut smaps,
+    )?;
     let maps = Mappings::read(&smaps, &program.to_string_lossy(), held.from..held.to);
     let released_ever = HEAP.pages().released_ever.get();
     Ok(Explanation::of(&held, &maps, released_ever))

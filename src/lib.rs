@@ -61,6 +61,7 @@ pub mod profile;
 #[path = "no_profile.rs"]
 mod profile;
 mod publish;
+mod roll;
 mod runtime;
 mod slow;
 mod snapshot;
@@ -80,5 +81,5 @@ pub use goheap_stats::{BySize, MemStats};
 pub use map::{fragmentation, heap_map};
 #[cfg(feature = "profile")]
 pub use profile::write_heap_profile;
-pub use publish::{before_end, prepare_for_exec};
+pub use publish::{after_start, before_end, prepare_for_exec};
 pub use snapshot::{metrics, read_counts, read_mem_stats};

@@ -80,7 +80,7 @@ pub fn usable_bytes(at: NonNull<u8>) -> Option<usize> {
 ///
 /// It stays where it is if at least half of its room is wanted, or if it is large and the pages behind
 /// it are idle. A large block that must move to grow grows by a quarter at least, as
-/// [`slow::realloc`] says.
+/// `slow::realloc` says.
 ///
 /// # Safety
 /// `at` came from this heap, and nobody else uses the block.

@@ -6,12 +6,15 @@
 //! sleeps in the kernel until somebody asks. It has no cache, so reading the counters moves nobody's
 //! slots, and it opens no file: a program may count on which descriptor it gets next. Where the system refuses any of it, the process just is not seen.
 //!
+//! The allocation may be a signal handler's, on a stack of a few KiB. So what takes some hundred bytes of it is a function of
+//! its own, and done before the next begins.
+//!
 //! A process that ends in order removes its page. Was the page prepared by who started the process,
 //! it stays, with a last snapshot in it: the thread takes that, not the thread that exits, which may have been
 //! interrupted while it held a lock.
 
 use crate::runtime::RUNTIME;
-use crate::{control, explain, map, profile, snapshot};
+use crate::{control, explain, map, profile, roll, snapshot};
 use core::ffi::{CStr, c_void};
 use core::fmt::Write;
 use core::ptr::{NonNull, null_mut};
@@ -59,21 +62,25 @@ pub fn begin_if_due() -> bool {
     }
     let won = STATE.compare_exchange(state, SETTLED, AcqRel, Relaxed);
     if won.is_ok() {
-        os::keeping_errno(|| {
-            if let Some((path, page)) = open() {
-                publish(&path, page);
-            }
-        });
+        os::keeping_errno(begin);
     }
     true
 }
 
-/// The path of the calling process's page, and the page.
-fn open() -> Option<(Path, &'static SharedPage)> {
-    let own = ProcessId::own()?;
+#[inline(never)]
+fn begin() {
+    after_start();
+    let Some(own) = ProcessId::own() else { return };
+    remove_stale(own.namespace);
+    if let Some((path, page)) = open(own) {
+        publish(&path, page);
+    }
+}
+
+/// The path of the process's page, and the page.
+fn open(own: ProcessId) -> Option<(Path, &'static SharedPage)> {
     let path = Path::of(own)?;
     let page = os::share(path.text()?, BYTES)?;
-    remove_stale(own.namespace);
     // SAFETY: mapped, and as long as a page of atomics, for which all bits are values.
     Some((path, unsafe { page.cast().as_ref() }))
 }
@@ -90,8 +97,22 @@ fn publish(path: &Path, page: &'static SharedPage) {
         return;
     }
     profile::begin();
+    watch_exit();
+}
+
+fn watch_exit() {
     if !WATCHES_EXIT.swap(true, Relaxed) {
         os::at_exit(at_exit);
+    }
+}
+
+/// Tells `goheap run`, where the program runs under it, that the program is there. Done at the first allocation beyond a thread's
+/// cache; for who is called as a program starts, since many a short one never comes so far. Allocates nothing; a few system
+/// calls where there is somebody to tell, and one look at the environment otherwise.
+pub fn after_start() {
+    roll::began();
+    if roll::is_told() {
+        watch_exit();
     }
 }
 
@@ -120,6 +141,15 @@ pub fn after_fork_in_child() {
     if STATE.load(Relaxed) == SETTLED {
         STATE.store(FORKED, Relaxed);
     }
+}
+
+/// Whether a thread of this heap's answers: not where another heap of the process has taken the page.
+#[cfg_attr(
+    not(feature = "profile"),
+    expect(dead_code, reason = "only profiles wait for it")
+)]
+pub fn answers() -> bool {
+    page().is_some_and(|page| page.is_owned_by(owner()))
 }
 
 /// Carries out what is asked for, as long as the page is this heap's.
@@ -154,9 +184,10 @@ extern "C" fn answer(_: *mut c_void) -> *mut c_void {
 }
 
 /// Removes pages of processes that are gone without having done so: the children that a server forks
-/// and kills would otherwise leave more and more. Looks at the newest few dozen.
+/// and kills would otherwise leave more and more. Looks at the newest dozen.
+#[inline(never)]
 fn remove_stale(namespace: u64) {
-    os::for_some_names(FOLDER, |name| {
+    os::for_some_names(FOLDER, &mut [0; 128], |name| {
         if let Some(other) = Identity::from_name(name)
             && other.namespace == namespace
             && !os::process_exists(other.pid)
@@ -234,6 +265,7 @@ extern "C" fn at_exit() {
 /// Takes the process's page away, or leaves the last snapshot in it. Done as a process exits in
 /// order; for who ends one in another way. May be called in a signal handler.
 pub fn before_end() {
+    roll::ends();
     let Some(page) = page() else { return };
     // A child of `vfork` has all this, but it is its parent's.
     if RUNTIME.process.load(Relaxed) != os::process_id() {
@@ -266,7 +298,7 @@ pub fn before_end() {
 /// one will leave its last snapshot there, and the file for its parent to remove. Returns whether it could. Allocates
 /// nothing and takes no lock, so it may be called between `fork` and `exec`.
 pub fn prepare_for_exec() -> bool {
-    match open() {
+    match ProcessId::own().and_then(open) {
         Some((_, page)) => {
             page.prepare();
             true

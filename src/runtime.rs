@@ -19,7 +19,7 @@ use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64};
 use goheap_allocator::Heap;
 use goheap_allocator::lock::{Lock, Rank};
 use goheap_allocator::os::{self, Advice, Linux};
-use goheap_pacer::SweepPace;
+use goheap_pacer::{SweepPace, UnderLimit};
 use goheap_scavenger::{Goals, NEWEST, Policy};
 
 /// The process's heap.
@@ -44,6 +44,11 @@ pub struct Runtime {
     pub mark_deadline_ns: AtomicU64,
     /// The memory limit, for allocations.
     pub memory_limit: AtomicI64,
+    /// When it has a cycle begin.
+    pub under_limit: PublishedLimit,
+    /// Bytes of objects that the heap keeps beside those it has [heard](Heap::heard) of, as of the last sweep's
+    /// begin; wraps.
+    pub unheard: AtomicU64,
     /// Whether the CPU limiter is on.
     pub limiting: AtomicBool,
     /// What the sweep owes, as published by the collector.
@@ -91,6 +96,8 @@ impl Runtime {
             mark_ends_at: AtomicU64::new(u64::MAX),
             mark_deadline_ns: AtomicU64::new(u64::MAX),
             memory_limit: AtomicI64::new(i64::MAX),
+            under_limit: PublishedLimit::never(),
+            unheard: AtomicU64::new(0),
             limiting: AtomicBool::new(false),
             debt: Debt::none(),
             goals: PublishedGoals::none(),
@@ -154,8 +161,9 @@ impl Runtime {
         if !self.minds_forks.swap(true, Relaxed) {
             tls::starting(|| os::at_fork(before_fork, after_fork_in_parent, after_fork_in_child));
         }
+        // So may the clock, where a library has put its own in the place of libc's.
+        tls::starting(|| self.started_ns.store(os::monotonic_ns(), Relaxed));
         let options = Options::from_environment();
-        self.started_ns.store(os::monotonic_ns(), Relaxed);
         self.process.store(os::process_id(), Relaxed);
         self.processors.store(os::processors(), Relaxed);
         self.physical_page
@@ -271,6 +279,51 @@ impl Debt {
     /// Nothing is owed any more.
     pub fn clear(&self) {
         self.pages_per_byte.store(0, Relaxed);
+    }
+}
+
+/// When the memory limit has a cycle begin, as published by the collector. Read while it changes, it may say that a cycle
+/// is due where none is: the collector knows better. Or that none is due: so until the next allocation.
+pub struct PublishedLimit([AtomicU64; 6]);
+
+impl PublishedLimit {
+    const fn never() -> Self {
+        Self([const { AtomicU64::new(0) }; 6])
+    }
+
+    /// Publishes it; callers hold the collector's lock.
+    pub fn publish(&self, of: UnderLimit) {
+        let words = [
+            of.limit,
+            of.head_room_percent,
+            of.percent_goal,
+            of.heap_marked,
+            of.least_heap,
+            of.runway,
+        ];
+        for (word, value) in self.0.iter().zip(words) {
+            word.store(value, Relaxed);
+        }
+    }
+
+    /// What was published last.
+    pub fn get(&self) -> UnderLimit {
+        let [
+            limit,
+            head_room_percent,
+            percent_goal,
+            heap_marked,
+            least_heap,
+            runway,
+        ] = self.0.each_ref().map(|word| word.load(Relaxed));
+        UnderLimit {
+            limit,
+            head_room_percent,
+            percent_goal,
+            heap_marked,
+            least_heap,
+            runway,
+        }
     }
 }
 

@@ -63,7 +63,7 @@ unsafe fn alloc_in(cache: &Cache, class: SizeClass) -> Option<Slot> {
         }
         cycle::end_if_over(0);
         HEAP.return_stale_spans(cache);
-        pay_sweep_debt(class.pages() * PAGE, 0);
+        pay_sweep_debt(class, class.pages() * PAGE, 0);
         let cost = or_after_collecting(|| HEAP.take_span(cache, class))?;
         let slot = HEAP.take(cache, class);
         after_taking(cost, class.pages() * PAGE);
@@ -73,6 +73,7 @@ unsafe fn alloc_in(cache: &Cache, class: SizeClass) -> Option<Slot> {
 
 /// Allocates a tiny object for which the thread's shared block has no room, in a new block (Go: the end
 /// of `mallocgcTiny`). Zeroed.
+#[inline(never)]
 pub fn alloc_tiny(bytes: usize, align: usize) -> *mut u8 {
     let cache = thread::at_hand();
     if RUNTIME.tiny.load(Relaxed) {
@@ -157,7 +158,7 @@ pub fn alloc_large(bytes: usize, align: usize, zeroed: bool) -> *mut u8 {
     // SAFETY: `access` stands for the right to use this cache.
     unsafe { HEAP.return_stale_spans(access.cache()) };
     drop(access);
-    pay_sweep_debt(pages.saturating_mul(PAGE), pages);
+    pay_sweep_debt(SizeClass::LARGE, pages.saturating_mul(PAGE), pages);
     let Some(large) = or_after_collecting(|| HEAP.alloc_large(bytes, align)) else {
         return null_mut();
     };
@@ -273,7 +274,7 @@ pub unsafe fn make_room(at: *mut u8, bytes: usize) -> Result<(), usize> {
         return Err(room);
     };
     cycle::end_if_over(pages.saturating_mul(PAGE) as u64);
-    pay_sweep_debt(pages.saturating_mul(PAGE), pages);
+    pay_sweep_debt(SizeClass::LARGE, pages.saturating_mul(PAGE), pages);
     // SAFETY: the caller's contract.
     let Some((cost, sampled)) = (unsafe { HEAP.grow_large(address, bytes) }) else {
         return Err(room);
@@ -310,8 +311,8 @@ pub fn free(address: usize) {
     unsafe { HEAP.free(access.cache(), address) };
 }
 
-/// Sweeps as much as allocating `span_bytes` obliges to (Go: `deductSweepCredit`).
-fn pay_sweep_debt(span_bytes: usize, pages_swept_by_caller: usize) {
+/// Sweeps as much as allocating `span_bytes` of `class` obliges to (Go: `deductSweepCredit`).
+fn pay_sweep_debt(class: SizeClass, span_bytes: usize, pages_swept_by_caller: usize) {
     loop {
         let pace = RUNTIME.debt.pace();
         if pace.is_done() {
@@ -327,7 +328,8 @@ fn pay_sweep_debt(span_bytes: usize, pages_swept_by_caller: usize) {
         if target <= swept.cast_signed() {
             return;
         }
-        if HEAP.sweep_some().is_none() {
+        let swept = HEAP.sweep_some_of(class).or_else(|| HEAP.sweep_some());
+        if swept.is_none() {
             RUNTIME.debt.clear();
             background::sweep_may_have_ended();
             return;
@@ -348,7 +350,9 @@ fn after_taking(cost: Refill, bytes: usize) {
     if cost.growth > 0 || limit != i64::MAX {
         assist_scavenging(cost, limit);
     }
-    if HEAP.live().get() >= RUNTIME.attention.load(Relaxed) {
+    let live = HEAP.live().get();
+    let due = live >= RUNTIME.attention.load(Relaxed);
+    if due || limit != i64::MAX && cycle::is_due_by_limit(live) {
         cycle::begin_if_due(bytes as u64);
     }
 }

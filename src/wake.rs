@@ -1,15 +1,4 @@
-//! What wakes the scavenger, as in Go from 1.16 on.
-//!
-//! | what | when |
-//! | --- | --- |
-//! | its own timer | at the end of a sleep |
-//! | a cycle that begins (`finishsweep_m`) | at once; not if it is at work: that is not made up for |
-//! | a sweep that ends, goals that change (`sysmonWake`) | when the [monitor](goheap_scavenger::Monitor) looks next, and after the turn if it is at work |
-//!
-//! While the whole program sleeps Go's monitor does, too, until something wakes up. Half a second stands for
-//! that: without it, what a program frees just before it rests would go back at once, where Go lets some time pass.
-//!
-//! Go 1.1 to 1.15 have other ways: there, that it is ready wakes it.
+//! How the scavenger's thread is woken; by what and when is [`Rest`]'s.
 
 use crate::clock;
 use crate::runtime::RUNTIME;
@@ -17,7 +6,7 @@ use crate::worker::Worker;
 use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicBool, AtomicU64};
 use goheap_allocator::os;
-use goheap_scavenger::Monitor;
+use goheap_scavenger::{Monitor, Rest, Waking};
 
 /// A cycle has begun since the last turn ended.
 static CYCLE_BEGAN: AtomicBool = AtomicBool::new(false);
@@ -29,12 +18,6 @@ static MONITOR_WOKEN: AtomicU64 = AtomicU64::new(0);
 /// When the last turn began, on the monotonic clock.
 static TURN_BEGAN: AtomicU64 = AtomicU64::new(0);
 
-/// A cycle of Go's takes this long at the least, at 4 MiB of heap with nothing live, in nanoseconds. Here there may be ten in that
-/// time; if each had its turn of scavenging, the pages at the heap's end would be given back and taken again
-/// for a quarter of all time.
-const SHORTEST_CYCLE: u64 = 1_000_000;
-/// How long a program that does nothing is waited for, in nanoseconds.
-const PATIENCE: u64 = 500_000_000;
 /// For so long before a look it is measured whether the program runs: a processor is busy for half of it.
 const GLANCE: u64 = 1_000_000;
 
@@ -49,7 +32,7 @@ pub fn world_stops(now: u64) {
 
 /// Whether a cycle that begins at `now` may wake the scavenger.
 pub fn may_be_woken(now: u64) -> bool {
-    now.saturating_sub(TURN_BEGAN.load(Relaxed)) >= SHORTEST_CYCLE
+    Rest::may_be_woken(TURN_BEGAN.load(Relaxed), now)
 }
 
 /// A cycle has begun. By when the scavenger is to be called: if it was before, it need not be woken.
@@ -84,21 +67,20 @@ pub fn wait(scavenger: &Worker, until_ns: u64) {
     loop {
         let calls = scavenger.calls();
         let now = os::monotonic_ns();
-        if CYCLE_BEGAN.load(Relaxed) || now >= until_ns {
-            break;
+        if READY.load(Relaxed) {
+            ready_since.get_or_insert(now);
         }
-        if !READY.load(Relaxed) {
-            scavenger.sleep(calls, until_ns);
-            continue;
-        }
-        let since = *ready_since.get_or_insert(now);
-        if !RUNTIME.policy().by_monitor || now - since >= clock::real(PATIENCE) {
-            break;
-        }
-        let earliest = TURN_BEGAN.load(Relaxed).saturating_add(SHORTEST_CYCLE);
-        let look = monitor().next_look(now).max(earliest).min(until_ns);
-        if program_runs_at(scavenger, look) {
-            break;
+        let rest = Rest {
+            turn_began_ns: TURN_BEGAN.load(Relaxed),
+            until_ns,
+            cycle_began: CYCLE_BEGAN.load(Relaxed),
+            ready_for_ns: ready_since.map(|since| clock::scaled(now - since)),
+        };
+        match rest.next(RUNTIME.policy().by_monitor.then(monitor), now) {
+            Waking::Now => break,
+            Waking::IfRunsAt(look) if program_runs_at(scavenger, look) => break,
+            Waking::IfRunsAt(_) => {}
+            Waking::Later => scavenger.sleep(calls, until_ns),
         }
     }
     READY.store(false, Relaxed);

@@ -160,6 +160,37 @@ fn sizes_beyond_all_memory_are_refused() {
     counters::audited();
 }
 
+/// What the machine's memory and swap come to, and a GiB: more than the kernel grants at once, unless it is told to.
+fn more_than_the_machine_has() -> usize {
+    let text = std::fs::read_to_string("/proc/meminfo").expect("Linux has it");
+    let kib = |name: &str| {
+        let line = text.lines().find(|line| line.starts_with(name));
+        let number = line.and_then(|line| line.split_whitespace().nth(1));
+        number.map_or(0, |number| number.parse::<usize>().expect("a number"))
+    };
+    ((kib("MemTotal:") + kib("SwapTotal:")) << 10) + (1 << 30)
+}
+
+#[test]
+fn what_the_kernel_would_not_grant_a_mapping_is_refused() {
+    let size = more_than_the_machine_has();
+    // SAFETY: a new mapping that nothing touches, and its end.
+    let granted = unsafe {
+        let both = libc::PROT_READ | libc::PROT_WRITE;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        let at = libc::mmap(ptr::null_mut(), size, both, flags, -1, 0);
+        at != libc::MAP_FAILED && libc::munmap(at, size) == 0
+    };
+    if granted {
+        eprintln!("this kernel grants whatever is asked for; nothing is tested");
+        return;
+    }
+    let mut bytes: Vec<u8> = Vec::new();
+    assert!(bytes.try_reserve_exact(size).is_err(), "{size} bytes");
+    assert!(bytes.try_reserve_exact(50 << 20).is_ok());
+    counters::audited();
+}
+
 #[test]
 fn alignments_beyond_all_memory_are_refused() {
     for log2 in [47, 62] {

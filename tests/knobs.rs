@@ -90,7 +90,7 @@ fn without_settings_the_defaults_hold_in_silence() {
 
 #[test]
 fn gogc_is_a_percentage_or_off() {
-    for (value, expected) in [("50", 50), ("0", 0), ("400", 400), ("off", -1)] {
+    for (value, expected) in [("50", 50), ("0", 0), ("400", 400), ("off", -1), ("-1", -1)] {
         let (percent, _, outcome) = readings(gogc_is_a_percentage_or_off, &[("GOGC", value)]);
         assert_eq!(percent, expected, "GOGC={value}");
         assert!(complaints(&outcome).is_empty(), "{outcome}");

@@ -9,7 +9,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// The crates of this workspace, each with the others that it may build on.
-const ARROWS: [(&str, &[&str]); 11] = [
+const ARROWS: [(&str, &[&str]); 12] = [
     ("goheap-pacer", &[]),
     ("goheap-scavenger", &[]),
     ("goheap-stats", &[]),
@@ -27,7 +27,12 @@ const ARROWS: [(&str, &[&str]); 11] = [
     ),
     (
         "goheap-preload",
-        &["goheap", "goheap-allocator", "goheap-stats"],
+        &[
+            "goheap",
+            "goheap-allocator",
+            "goheap-family",
+            "goheap-stats",
+        ],
     ),
     (
         "goheap-cli",
@@ -43,7 +48,8 @@ const ARROWS: [(&str, &[&str]); 11] = [
         ],
     ),
     ("goheap-ring", &[]),
-    ("goheap-recorder", &["goheap-ring"]),
+    ("goheap-family", &[]),
+    ("goheap-recorder", &["goheap-family", "goheap-ring"]),
     (
         "goheap-fuzz",
         &["goheap", "goheap-allocator", "goheap-stats"],
@@ -275,6 +281,7 @@ fn a_file_stays_below_500_lines() {
         "stats",
         "http",
         "cli",
+        "family",
         "preload",
         "recorder",
         "fuzz",

@@ -226,3 +226,39 @@ fn a_large_block_that_grows_where_it_is_counts_as_large_as_it_is() {
     .expect_success();
     std::fs::remove_dir_all(folder).expect("the folder is there");
 }
+
+/// A pipe, or `/dev/null`, that a profile is to go to is no file to be put aside.
+#[test]
+fn what_is_no_file_is_not_replaced() {
+    use std::os::unix::fs::FileTypeExt;
+    let folder = folder("no-file");
+    let pipe = std::ffi::CString::new(folder.join("pipe").into_os_string().into_encoded_bytes());
+    let pipe = pipe.expect("no null bytes");
+    // SAFETY: a string that ends in a null byte.
+    assert_eq!(unsafe { libc::mkfifo(pipe.as_ptr(), 0o600) }, 0);
+    std::fs::write(folder.join("file"), "").expect("it can be written");
+    std::os::unix::fs::symlink("file", folder.join("link")).expect("a link can be made");
+    let run = |name: &'static str| {
+        let settings = [("GOHEAP_PROFILE", name), ("GOHEAP_PROFILE_AT_EXIT", "1")];
+        let test = what_is_no_file_is_not_replaced;
+        child::run(test, within(&folder, &settings), || {
+            drop(black_box(objects(5_000)));
+        })
+        .expect_success()
+    };
+    let told = run("pipe").stderr;
+    let kind = |name: &str| {
+        let there = std::fs::symlink_metadata(folder.join(name));
+        there.expect("it is there").file_type()
+    };
+    assert!(kind("pipe").is_fifo(), "{told}");
+    assert!(
+        told.contains("cannot write the heap profile to pipe"),
+        "{told}"
+    );
+    run("link");
+    assert!(kind("link").is_symlink());
+    let written = std::fs::metadata(folder.join("file")).expect("it is there");
+    assert!(written.len() > 100);
+    std::fs::remove_dir_all(folder).expect("the folder is there");
+}

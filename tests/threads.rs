@@ -303,3 +303,86 @@ fn a_freed_object_is_dead_but_not_free_until_a_cycle() {
     )
     .expect_success();
 }
+
+/// A thread's cache is larger than what is left of such a stack.
+#[test]
+fn threads_with_the_smallest_stacks_allocate() {
+    extern "C" fn body(_: *mut libc::c_void) -> *mut libc::c_void {
+        (0..2000).for_each(|n| drop(std::hint::black_box(vec![1_u8; n])));
+        std::ptr::null_mut()
+    }
+    for _ in 0..50 {
+        // SAFETY: plain C structures, initialised before they are used; the thread is waited for.
+        unsafe {
+            let mut attributes: libc::pthread_attr_t = std::mem::zeroed();
+            let mut thread: libc::pthread_t = std::mem::zeroed();
+            libc::pthread_attr_init(&mut attributes);
+            let least = libc::PTHREAD_STACK_MIN;
+            assert_eq!(libc::pthread_attr_setstacksize(&mut attributes, least), 0);
+            let null = std::ptr::null_mut();
+            assert_eq!(
+                libc::pthread_create(&mut thread, &attributes, body, null),
+                0
+            );
+            assert_eq!(libc::pthread_join(thread, std::ptr::null_mut()), 0);
+        }
+    }
+}
+
+/// What collecting took is time on a processor: on a busy machine a sweep waits for one far longer than it works.
+#[test]
+fn waiting_for_a_processor_is_no_time_of_the_collector() {
+    let outcome = child::run(
+        waiting_for_a_processor_is_no_time_of_the_collector,
+        |_| {},
+        || {
+            // All threads on one processor, before the heap's begin.
+            // SAFETY: plain C structures, as long as said.
+            unsafe {
+                let mut one: libc::cpu_set_t = std::mem::zeroed();
+                libc::CPU_SET(libc::sched_getcpu().max(0) as usize, &mut one);
+                assert_eq!(libc::sched_setaffinity(0, size_of_val(&one), &one), 0);
+            }
+            let live: Vec<Vec<u8>> = (0..50_000).map(|_| vec![1; 1000]).collect();
+            let processors = thread::available_parallelism().map_or(1, |n| n.get());
+            let begin = std::time::Instant::now();
+            while goheap::read_mem_stats().num_gc < 100 {
+                for _ in 0..1000 {
+                    std::hint::black_box(vec![1u8; 1000]);
+                }
+            }
+            let lasted = begin.elapsed().as_secs_f64();
+            let swept: f64 = thread_seconds("goheap-sweep");
+            let told = goheap::read_mem_stats().gc_cpu_fraction * lasted;
+            child::report("told", told);
+            child::report("swept", swept);
+            child::report("lasted", lasted);
+            child::report("processors", processors);
+            drop(live);
+        },
+    )
+    .expect_success();
+    let figure = |name| outcome.reported(name).parse::<f64>().expect("a number");
+    // At least one processor was counted at the start, so this is a lower bound of what was told.
+    assert!(
+        figure("told") < figure("swept") + figure("lasted") / 8.0,
+        "{outcome}"
+    );
+}
+
+/// Processor time of the process's threads of this name, in seconds.
+fn thread_seconds(name: &str) -> f64 {
+    let tasks = std::fs::read_dir("/proc/self/task").expect("threads are told");
+    let paths = tasks.map(|task| task.expect("a thread").path());
+    let named = paths.filter(|path| {
+        std::fs::read_to_string(path.join("comm")).is_ok_and(|comm| comm.trim() == name)
+    });
+    let nanoseconds = named.map(|path| {
+        let text = std::fs::read_to_string(path.join("schedstat")).unwrap_or_default();
+        text.split(' ')
+            .next()
+            .and_then(|ns| ns.parse::<f64>().ok())
+            .unwrap_or(0.0)
+    });
+    nanoseconds.sum::<f64>() / 1e9
+}

@@ -306,10 +306,11 @@ impl Arena {
 
     /// Enters `span` for its `pages` pages from `first` on, or that there is none. Callers own these pages.
     pub fn set_spans(&self, first: usize, pages: usize, span: Option<&'static Span>) {
+        let entry = span.map_or(Entry::NONE, Entry::new);
         for page in 0..pages {
-            let entry = span.map_or(Entry::NONE, |span| Entry::new(span, page));
             // Release: pairs with Acquire in `span_at`.
-            self.slot(first + page).store(entry.to_raw(), Release);
+            self.slot(first + page)
+                .store(entry.further(page).to_raw(), Release);
         }
     }
 }

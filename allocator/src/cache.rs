@@ -111,20 +111,26 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// An empty cache, whose log has no `room` or all there is.
-    pub(crate) fn new(tag: Tag, next: *mut Cache, rate: &Rate, room: bool) -> Self {
+    /// Makes an empty cache of zeroed memory, whose log has no `room` or all there is. Where it lies, and part by part:
+    /// as a whole it would pass through the stack of the thread that it is for, which may have less than that.
+    ///
+    /// # Safety
+    /// `at` is the caller's to write, zeroed, aligned and long enough.
+    pub(crate) unsafe fn make(at: *mut Self, tag: Tag, next: *mut Cache, rate: &Rate, room: bool) {
         let random = rate.random();
         let room = if room { LOG_CAPACITY } else { 0 };
-        Self {
-            free: [const { AtomicU64::new(0) }; CLASSES],
-            base: [const { AtomicUsize::new(0) }; CLASSES],
-            bytes: core::array::from_fn(|i| SizeClass::from_index(i).bytes()),
-            room: AtomicUsize::new(room),
-            tiny: Tiny::new(),
-            held: core::array::from_fn(|i| {
-                let bytes = SizeClass::from_index(i).bytes().max(1);
+        let drained = Drained {
+            upto: LOG_CAPACITY - room,
+            tag,
+            deaths: Deaths::NONE,
+        };
+        // SAFETY: the caller's contract. What is not written is an atomic or a cell, and right as zero.
+        unsafe {
+            for (i, class) in (0..CLASSES).map(|i| (i, SizeClass::from_index(i))) {
+                (&raw mut (*at).bytes[i]).write(class.bytes());
+                let bytes = class.bytes().max(1);
                 let distance = Distance::draw(&random, rate.get(), bytes);
-                Held {
+                (&raw mut (*at).held[i]).write(Held {
                     span: AtomicPtr::new(null_mut()),
                     word: Cell::new(0),
                     rest: AtomicU64::new(0),
@@ -132,23 +138,14 @@ impl Cache {
                     distance,
                     epoch: Cell::new(0),
                     taken: AtomicU64::new(0),
-                }
-            }),
-            pages: PageCache::new(),
-            random,
-            epoch: Cell::new(0),
-            drained: Lock::new(
-                Rank::Log,
-                Drained {
-                    upto: LOG_CAPACITY - room,
-                    tag,
-                    deaths: Deaths::NONE,
-                },
-            ),
-            log: [const { AtomicUsize::new(0) }; LOG_CAPACITY],
-            last_stack: AtomicPtr::new(null_mut()),
-            next_spare: AtomicPtr::new(null_mut()),
-            next: AtomicPtr::new(next),
+                });
+            }
+            (&raw mut (*at).room).write(AtomicUsize::new(room));
+            (&raw mut (*at).tiny).write(Tiny::new());
+            (&raw mut (*at).pages).write(PageCache::new());
+            (&raw mut (*at).random).write(random);
+            (&raw mut (*at).drained).write(Lock::new(Rank::Log, drained));
+            (&raw mut (*at).next).write(AtomicPtr::new(next));
         }
     }
 

@@ -7,9 +7,11 @@
 //!
 //! The class's lock guards the lists, the state of its spans, and sweeping them.
 
+use crate::counters::Counter;
 use crate::lock::{Lock, Rank};
 use crate::size_class::{CLASSES, SizeClass};
 use crate::span::{Span, SpanList, State, Tag};
+use crossbeam_utils::CachePadded;
 
 /// Spans of one class, in two lists each.
 #[derive(Debug)]
@@ -148,26 +150,81 @@ impl Lists {
     }
 }
 
+/// What is counted of a class. Written under its lock, and read without.
+#[derive(Debug)]
+pub struct Counts {
+    /// Spans in use.
+    pub spans: Counter,
+    /// Objects that sweeps freed since the start.
+    pub freed: Counter,
+    /// Bytes of their slots.
+    pub freed_bytes: Counter,
+    /// Bytes of objects that the heap was told of since the start: see [`Heap::heard`](crate::Heap::heard).
+    pub told_bytes: Counter,
+}
+
+impl Counts {
+    /// Tells of objects of so many bytes. Callers hold the class's lock.
+    pub fn tell(&self, bytes: usize) {
+        self.told_bytes.set(self.told_bytes.get() + bytes as u64);
+    }
+
+    /// Objects freed. Callers hold the class's lock.
+    pub fn free(&self, objects: usize, bytes: usize) {
+        self.freed.set(self.freed.get() + objects as u64);
+        self.freed_bytes.set(self.freed_bytes.get() + bytes as u64);
+    }
+}
+
+/// A class, in cache lines of its own: threads that allocate from different ones share nothing here.
+#[derive(Debug)]
+struct Class {
+    lists: Lock<Lists>,
+    counts: Counts,
+}
+
 /// The central lists of all classes.
 #[derive(Debug)]
-pub struct Central([Lock<Lists>; CLASSES]);
+pub struct Central([CachePadded<Class>; CLASSES]);
 
 impl Central {
     /// No spans.
     pub const fn new() -> Self {
-        let mut lists = [const { Lock::new(Rank::Class(0), Lists::new()) }; CLASSES];
+        const fn class(number: usize) -> CachePadded<Class> {
+            CachePadded::new(Class {
+                lists: Lock::new(Rank::Class(number as u8), Lists::new()),
+                counts: Counts {
+                    spans: Counter::new(),
+                    freed: Counter::new(),
+                    freed_bytes: Counter::new(),
+                    told_bytes: Counter::new(),
+                },
+            })
+        }
+        let mut classes = [const { class(0) }; CLASSES];
         let mut c = 1;
         while c < CLASSES {
-            lists[c].set_rank(Rank::Class(c as u8));
+            classes[c] = class(c);
             c += 1;
         }
-        Self(lists)
+        Self(classes)
     }
 
     /// The lists of `class`.
     #[inline]
     pub fn class(&self, class: SizeClass) -> &Lock<Lists> {
-        &self.0[class.index()]
+        &self.0[class.index()].lists
+    }
+
+    /// What is counted of `class`.
+    #[inline]
+    pub fn counts(&self, class: SizeClass) -> &Counts {
+        &self.0[class.index()].counts
+    }
+
+    /// What is counted of each class.
+    pub fn all_counts(&self) -> impl Iterator<Item = &Counts> {
+        self.0.iter().map(|class| &class.counts)
     }
 }
 

@@ -117,16 +117,6 @@ impl<T> Lock<T> {
         }
     }
 
-    /// Changes the rank of a lock that nobody uses yet.
-    pub const fn set_rank(&mut self, rank: Rank) {
-        #[cfg(debug_assertions)]
-        {
-            self.rank = rank;
-        }
-        #[cfg(not(debug_assertions))]
-        let _ = rank;
-    }
-
     /// Waits for the lock: spins a moment, then sleeps.
     #[inline]
     pub fn lock(&self) -> Guard<'_, T> {

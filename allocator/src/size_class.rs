@@ -81,7 +81,7 @@ impl SizeClass {
     }
 
     /// The smallest class that holds `bytes` at a multiple of `align`, for what most objects are: neither tiny
-    /// nor of more than [`FINE`] bytes nor aligned to more than 8. One comparison and one look-up.
+    /// nor of more than `FINE` bytes nor aligned to more than 8. One comparison and one look-up.
     #[inline(always)]
     pub fn common(bytes: usize, align: usize) -> Option<SizeClass> {
         let beyond_tiny = bytes.wrapping_sub(BLOCK);

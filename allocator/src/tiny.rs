@@ -14,10 +14,11 @@
 //! block without room for another start has those bits cleared before its last object is handed out.
 
 use crate::size_class::SizeClass;
+use crate::span::Mask;
 use core::cell::Cell;
 use core::ptr::null;
+use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
-use core::sync::atomic::{AtomicU16, AtomicU64};
 
 /// Bytes of a shared block (Go: `maxTinySize`).
 pub const BLOCK: usize = 16;
@@ -48,7 +49,7 @@ pub(crate) struct Tiny {
     end: Cell<usize>,
     /// A bit for each offset at which an object starts.
     starts: Cell<u16>,
-    mask: Cell<*const AtomicU16>,
+    mask: Cell<*const Mask>,
     /// Objects that were given a part of a block, and not a block (Go: `tinyAllocs`). Written by the owner.
     pub shared: AtomicU64,
 }
@@ -57,7 +58,7 @@ pub(crate) struct Tiny {
 pub(crate) struct Done {
     pub block: usize,
     pub starts: u16,
-    pub mask: &'static AtomicU16,
+    pub mask: &'static Mask,
 }
 
 impl Tiny {
@@ -88,8 +89,9 @@ impl Tiny {
         self.starts.set(starts);
         self.shared.store(self.shared.load(Relaxed) + 1, Relaxed);
         if room == bytes {
+            // Not all are dead: this one lives.
             // SAFETY: there is room, so there is a block, whose mask lives for ever.
-            unsafe { &*self.mask.get() }.fetch_and(starts, Relaxed);
+            let _ = unsafe { &*self.mask.get() }.close(starts);
         }
         Some(self.end.get() - room)
     }
@@ -100,7 +102,7 @@ impl Tiny {
     }
 
     /// Goes on with the block from `block` on, in which an object of `bytes` starts.
-    pub fn begin(&self, block: usize, bytes: usize, mask: &'static AtomicU16) {
+    pub fn begin(&self, block: usize, bytes: usize, mask: &'static Mask) {
         self.end.set(block + BLOCK);
         self.room.set(BLOCK - bytes);
         self.starts.set(1);
@@ -133,6 +135,7 @@ impl Tiny {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sync::AtomicU16;
 
     #[test]
     fn sizes_that_are_multiples_of_a_power_of_two_lie_at_multiples_of_it() {
@@ -142,7 +145,7 @@ mod tests {
 
     #[test]
     fn parts_of_a_block_lie_where_gos_do() {
-        let mask: &'static AtomicU16 = Box::leak(Box::new(AtomicU16::new(u16::MAX)));
+        let mask: &'static Mask = Box::leak(Box::new(Mask(AtomicU16::new(u16::MAX))));
         let tiny = Tiny::new();
         tiny.begin(160, 3, mask);
         let take = |bytes, align| {
@@ -155,7 +158,7 @@ mod tests {
         assert_eq!(take(8, 1), None);
         assert_eq!(take(4, 1), Some(172));
         assert_eq!((tiny.room(), take(1, 1)), (0, None));
-        assert_eq!(mask.load(Relaxed), 0b1_0001_0101_0001);
+        assert_eq!(mask.glance(), 0b1_0001_0101_0001);
         assert_eq!(tiny.shared.load(Relaxed), 4);
     }
 

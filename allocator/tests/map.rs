@@ -2,7 +2,8 @@
 
 use core::cell::Cell;
 use core::ptr::NonNull;
-use goheap_allocator::heap::{Occupancy, Run, Use};
+use goheap_allocator::heap::{Holdings, Occupancy, Run, Use};
+use goheap_allocator::os::Os;
 use goheap_allocator::{Cache, Heap, Linux, PAGE, SizeClass};
 
 type TestHeap = Heap<Linux>;
@@ -263,6 +264,53 @@ fn what_dies_while_memory_is_looked_at_is_taken_off_once() {
 }
 
 #[test]
+fn what_comes_into_memory_while_it_is_looked_at_is_held() {
+    let (heap, cache) = heap();
+    let objects: Vec<usize> = (0..8).map(|_| small(heap, cache, 1024)).collect();
+    let mut bytes = (objects.len() as u64) << 10;
+    let asked = Cell::new(false);
+    let held = heap.holdings(|_, pages| {
+        // Nothing was there when it was asked for first.
+        pages.fill(asked.get());
+        if !asked.replace(true) {
+            (0..2000).for_each(|_| _ = small(heap, cache, 1024));
+            heap.alloc_large(1 << 20, 1).expect("memory");
+        }
+    });
+    bytes += (2000 << 10) + (1 << 20);
+    assert_eq!(held.live, bytes);
+}
+
+#[test]
+fn what_moves_past_the_look_is_held_in_place_of_idle_pages() {
+    let (heap, cache) = heap();
+    let objects = |n: usize| -> Vec<usize> { (0..n).map(|_| small(heap, cache, 1024)).collect() };
+    let free_all = |all: &[usize]| {
+        all.iter().for_each(|&at| free(heap, cache, at));
+        cycle(heap);
+    };
+    let (near, far) = (objects(4000), objects(4000));
+    free_all(&near);
+    let resting = heap.holdings(|_, pages| pages.fill(true));
+    let calls = Cell::new(0);
+    let held = heap.holdings(|_, pages| {
+        pages.fill(true);
+        calls.set(calls.get() + 1);
+        // The first chunk has been looked at, and was idle.
+        if calls.get() == 2 {
+            objects(4000);
+            free_all(&far);
+        }
+    });
+    assert!(resting.retained > 3 << 20, "{resting:?}");
+    assert_eq!(held.live, resting.live);
+    let all = |held: &Holdings| {
+        held.live + held.dead + held.cached + held.retained + held.free.iter().sum::<u64>()
+    };
+    assert_eq!(all(&held), all(&resting));
+}
+
+#[test]
 fn what_is_not_in_memory_is_not_held() {
     let (heap, cache) = heap();
     let objects: Vec<usize> = (0..8000).map(|_| small(heap, cache, 1024)).collect();
@@ -274,7 +322,7 @@ fn what_is_not_in_memory_is_not_held() {
     assert_eq!((all.live, all.dead), ((4000 << 10) + (1 << 20), 4000 << 10));
     let half = heap.holdings(|from, pages| {
         let middle = large.expose_provenance() + (1 << 19);
-        let physical = 512 * PAGE / pages.len();
+        let physical = Linux.physical_page();
         for (i, page) in pages.iter_mut().enumerate() {
             *page = from + i * physical < middle;
         }

@@ -7,8 +7,8 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::sync::PoisonError;
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
+use std::sync::{Arc, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -29,6 +29,8 @@ const LINGERING: Duration = Duration::from_secs(1);
 const STALLED: Duration = Duration::from_secs(1);
 /// How often it is looked whether an answer is made.
 const LOOK: Duration = Duration::from_millis(5);
+/// Answers that are being made at a time, each by a thread that others wait for: those that nobody waits for any more, too.
+const MAKING: usize = 8;
 /// Bytes of stack for making one: reading debug information, for a profile's functions, goes deep.
 const STACK: usize = 8 << 20;
 /// Bytes of what a client sends beyond its request that are thrown away for it.
@@ -92,7 +94,7 @@ impl Connection {
 
     /// Whether it is answered for some time that it asked for.
     pub fn is_over_time(&self) -> bool {
-        matches!(&self.state, State::Waiting(later) if !later.after.is_zero())
+        matches!(self.state, State::Waiting(_))
     }
 
     /// Whether its answer is yet to come.
@@ -152,9 +154,16 @@ impl Connection {
                 self.without_body = request.without_body;
                 match site.answer(&request) {
                     Answer::Now(response) => response,
+                    Answer::Later(later) if later.after.is_zero() => {
+                        if being_made(site) < MAKING {
+                            self.deadline = now + LOOK;
+                            self.state = State::Making(made_apart(later, site));
+                            return Ok(true);
+                        }
+                        Response::refusal(503, "too many profiles are being made; ask again later")
+                    }
                     Answer::Later(later) => {
-                        let over_time = site.over_time.get() + usize::from(!later.after.is_zero());
-                        site.over_time.set(over_time);
+                        site.over_time.set(site.over_time.get() + 1);
                         self.deadline = now + later.after;
                         self.state = State::Waiting(later);
                         return Ok(true);
@@ -231,6 +240,11 @@ impl Connection {
         *thrown_away += n;
         Ok(n > 0 && *thrown_away < THROWN_AWAY)
     }
+}
+
+/// Answers that are being made: each thread that makes one holds on to what lets one at a time do so.
+fn being_made(site: &Site) -> usize {
+    Arc::strong_count(&site.at_work) - 1
 }
 
 /// Has an answer made in a thread of its own, after others that are being made. Where the system refuses a thread, or

@@ -56,10 +56,30 @@ pub struct Families {
     pub pauses: Summary,
 }
 
-/// `go_memstats_*` that are gauges.
-type Gauges = [(&'static str, &'static str, fn(&MemStats) -> u64); 18];
+/// Names, what they say, and how to read it.
+type Read<From, To, const N: usize> = [(&'static str, &'static str, fn(&From) -> To); N];
 
-const GAUGES: Gauges = [
+/// `go_memstats_*` that are counters.
+const COUNTERS: Read<MemStats, u64, 3> = [
+    (
+        "go_memstats_alloc_bytes",
+        "Bytes of all objects allocated since the start.",
+        |s| s.total_alloc,
+    ),
+    (
+        "go_memstats_mallocs",
+        "Objects allocated since the start.",
+        |s| s.mallocs,
+    ),
+    (
+        "go_memstats_frees",
+        "Objects reclaimed since the start.",
+        |s| s.frees,
+    ),
+];
+
+/// Those that are gauges.
+const GAUGES: Read<MemStats, u64, 18> = [
     (
         "go_memstats_alloc_bytes",
         "Bytes of objects that are allocated, live or dead and not reclaimed yet.",
@@ -152,6 +172,37 @@ const GAUGES: Gauges = [
     ),
 ];
 
+/// What the kernel tells, as far as it does.
+const OF_PROCESS: Read<Facts, Option<f64>, 7> = [
+    ("go_threads", "Threads of the process.", |f| f.threads),
+    ("process_open_fds", "Open file descriptors.", |f| {
+        f.open_files
+    }),
+    (
+        "process_max_fds",
+        "File descriptors that may be open.",
+        |f| f.most_files,
+    ),
+    (
+        "process_virtual_memory_bytes",
+        "Address space in use.",
+        |f| f.virtual_memory,
+    ),
+    (
+        "process_virtual_memory_max_bytes",
+        "Address space that may be in use.",
+        |f| f.most_virtual_memory,
+    ),
+    ("process_resident_memory_bytes", "Resident memory.", |f| {
+        f.resident
+    }),
+    (
+        "process_start_time_seconds",
+        "When the process started, in seconds since 1970.",
+        |f| f.started,
+    ),
+];
+
 impl Families {
     /// All metrics of the program.
     pub fn of(program: &dyn Program, stats: &MemStats, snapshot: &Snapshot, facts: &Facts) -> Self {
@@ -187,64 +238,11 @@ impl Families {
         for (name, help, read) in GAUGES {
             add(name, help, Reading::Gauge(read(stats) as f64));
         }
-        for (name, help, count) in [
-            (
-                "go_memstats_alloc_bytes",
-                "Bytes of all objects allocated since the start.",
-                stats.total_alloc,
-            ),
-            (
-                "go_memstats_mallocs",
-                "Objects allocated since the start.",
-                stats.mallocs,
-            ),
-            (
-                "go_memstats_frees",
-                "Objects reclaimed since the start.",
-                stats.frees,
-            ),
-        ] {
-            add(name, help, Reading::Counter(count as f64));
+        for (name, help, read) in COUNTERS {
+            add(name, help, Reading::Counter(read(stats) as f64));
         }
-        let float = |count: Option<u64>| count.map(|count| count as f64);
-        for (name, help, value) in [
-            (
-                "go_threads",
-                "Threads of the process.",
-                float(facts.threads),
-            ),
-            (
-                "process_open_fds",
-                "Open file descriptors.",
-                float(facts.open_files),
-            ),
-            (
-                "process_max_fds",
-                "File descriptors that may be open.",
-                facts.most_files,
-            ),
-            (
-                "process_virtual_memory_bytes",
-                "Address space in use.",
-                float(facts.virtual_memory),
-            ),
-            (
-                "process_virtual_memory_max_bytes",
-                "Address space that may be in use.",
-                facts.most_virtual_memory,
-            ),
-            (
-                "process_resident_memory_bytes",
-                "Resident memory.",
-                float(facts.resident),
-            ),
-            (
-                "process_start_time_seconds",
-                "When the process started, in seconds since 1970.",
-                facts.started,
-            ),
-        ] {
-            if let Some(value) = value {
+        for (name, help, read) in OF_PROCESS {
+            if let Some(value) = read(facts) {
                 add(name, help, Reading::Gauge(value));
             }
         }

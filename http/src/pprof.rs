@@ -96,7 +96,7 @@ impl Profile {
             let (stats, _) = program.counters();
             (
                 "text/plain; charset=utf-8",
-                samples.write_text(&symbols, &stats, &mut body),
+                samples.write_text(&symbols, &stats, process::most_resident(), &mut body),
             )
         } else {
             (

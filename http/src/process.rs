@@ -3,17 +3,17 @@
 use procfs::process::{LimitValue, Process};
 use procfs::{CurrentSI, KernelStats, WithCurrentSystemInfo};
 
-/// The process at one moment.
+/// The process at one moment, in the numbers that Prometheus has.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Facts {
     pub cpu_seconds: Option<f64>,
-    pub threads: Option<u64>,
-    pub open_files: Option<u64>,
+    pub threads: Option<f64>,
+    pub open_files: Option<f64>,
     pub most_files: Option<f64>,
     /// Bytes.
-    pub virtual_memory: Option<u64>,
+    pub virtual_memory: Option<f64>,
     pub most_virtual_memory: Option<f64>,
-    pub resident: Option<u64>,
+    pub resident: Option<f64>,
     /// Seconds since 1970.
     pub started: Option<f64>,
 }
@@ -31,12 +31,12 @@ impl Facts {
         let ticks = procfs::ticks_per_second() as f64;
         Self {
             cpu_seconds: stat.map(|stat| (stat.utime + stat.stime) as f64 / ticks),
-            threads: stat.and_then(|stat| stat.num_threads.try_into().ok()),
-            open_files: process.fd_count().ok().map(|count| count as u64),
+            threads: stat.map(|stat| stat.num_threads as f64),
+            open_files: process.fd_count().ok().map(|count| count as f64),
             most_files: limits.map(|limits| number(limits.max_open_files.soft_limit)),
-            virtual_memory: stat.map(|stat| stat.vsize),
+            virtual_memory: stat.map(|stat| stat.vsize as f64),
             most_virtual_memory: limits.map(|limits| number(limits.max_address_space.soft_limit)),
-            resident: stat.map(|stat| stat.rss_bytes().get()),
+            resident: stat.map(|stat| stat.rss_bytes().get() as f64),
             started: stat.and_then(|stat| {
                 let booted = KernelStats::current().ok()?.btime as f64;
                 Some(booted + stat.starttime as f64 / ticks)
@@ -57,6 +57,12 @@ fn number(limit: LimitValue) -> f64 {
 pub fn resident() -> Option<u64> {
     let pages = Process::myself().ok()?.statm().ok()?.resident;
     Some(pages * procfs::page_size())
+}
+
+/// Bytes of the resident set at its largest.
+pub fn most_resident() -> Option<u64> {
+    let kib = Process::myself().ok()?.status().ok()?.vmhwm?;
+    Some(kib * 1024)
 }
 
 /// The program and its arguments.

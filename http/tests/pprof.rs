@@ -51,7 +51,7 @@ fn debug_is_text_to_read() {
     assert!(
         reply
             .body
-            .starts_with("heap profile: 3: 3145728 [3: 3145728] @ heap/1048576\n"),
+            .starts_with("heap profile: 3: 3145728 [3: 3145729] @ heap/1048576\n"),
         "{}",
         reply.body
     );
@@ -60,6 +60,15 @@ fn debug_is_text_to_read() {
         "{}",
         reply.body
     );
+    let last = reply
+        .body
+        .lines()
+        .last()
+        .and_then(|line| line.strip_prefix("# MaxRSS = "));
+    let most: u64 = last
+        .and_then(|bytes| bytes.parse().ok())
+        .expect("the resident set at its largest");
+    assert!(most > 1 << 20, "{most} bytes");
 }
 
 #[test]

@@ -269,6 +269,42 @@ fn profiles_whose_names_take_long_hold_nobody_up() {
     }
 }
 
+/// Each that is being made is a thread, which goes on though its client is gone.
+#[test]
+fn profiles_that_nobody_waits_for_are_few() {
+    let (address, made) = served();
+    let threads = || {
+        let tasks = std::fs::read_dir("/proc/self/task").expect("there is a /proc");
+        tasks
+            .filter(|task| {
+                let task = task.as_ref().expect("a task").path().join("comm");
+                std::fs::read_to_string(task).is_ok_and(|name| name.trim() == "goheap-answer")
+            })
+            .count()
+    };
+    let held = made.names.lock().unwrap();
+    let request = format!("GET /debug/pprof/heap HTTP/1.1\r\nHost: {address}\r\n\r\n");
+    let mut waiting = Vec::new();
+    for n in 0..100 {
+        let mut stream = connected(address);
+        stream
+            .write_all(request.as_bytes())
+            .expect("it takes a request");
+        // Half of them go at once.
+        waiting.extend((n % 2 == 0).then_some(stream));
+        assert_eq!(asked(address, "GET /debug/vars", "").status, 200, "{n}");
+    }
+    // Other tests of this process have some, too.
+    assert!(threads() <= 16, "{}", threads());
+    assert_eq!(asked(address, "GET /debug/pprof/heap", "").status, 503);
+    drop(waiting);
+    drop(held);
+    let begun = Instant::now();
+    while asked(address, "GET /debug/pprof/heap", "").status != 200 {
+        assert!(begun.elapsed() < Duration::from_secs(30), "it recovers");
+    }
+}
+
 #[test]
 fn a_client_that_dribbles_is_left_after_a_while() {
     let (address, _) = served();

@@ -31,12 +31,13 @@
 //! mark workers and the assist ratio are absent, for nothing is marked; the
 //! least heap is a knob, where Go has 4 MiB built in.
 
+use crate::NEVER;
 use crate::cons_mark::{ConsMark, Sample};
 use crate::feedback::Feedback;
 use crate::goal::{self, FEEDBACK_MIN_RUNWAY, MIN_RUNWAY, SWEEP_MIN_DISTANCE};
 use crate::rules::{Rules, TriggerRule};
 use crate::trigger::{self, Bounds, Trigger};
-use crate::{NEVER, memory_limit};
+use crate::under_limit::UnderLimit;
 
 /// What the user chooses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +58,8 @@ pub struct Config {
 pub struct Memory {
     /// Pages in no span and still backed by memory.
     pub heap_free: u64,
-    /// Objects allocated and not yet swept, dead ones included.
+    /// Objects allocated and not yet swept, dead ones included, as far as they were told of. Go:
+    /// `totalAlloc` − `totalFree`.
     pub heap_alloc: u64,
     /// All memory that is mapped and backed, the heap's and the allocator's own.
     pub mapped_ready: u64,
@@ -168,13 +170,24 @@ impl Controller {
             TriggerRule::Feedback { .. } => {
                 self.ahead_of_start(self.trigger(memory).goal, FEEDBACK_MIN_RUNWAY)
             }
-            _ => self.goal_and_sweep_end(memory).0,
+            _ => match self.under_limit().goal(memory) {
+                Some(goal) => goal,
+                None => self.pushed_goal(),
+            },
         }
     }
 
     /// The trigger, and the goal it belongs to, with `memory` in use. A cycle is
     /// due once the live heap is at the trigger or above it. Go: `trigger`.
     pub const fn trigger(&self, memory: Memory) -> Trigger {
+        match self.under_limit().trigger(memory) {
+            Some(trigger) => trigger,
+            None => self.percent_trigger(),
+        }
+    }
+
+    /// The same by GOGC alone, as if there were no limit.
+    pub const fn percent_trigger(&self) -> Trigger {
         match self.rules.trigger {
             TriggerRule::AtGoal => {
                 return Trigger {
@@ -196,31 +209,38 @@ impl Controller {
             }
             TriggerRule::Runway { .. } => {}
         }
-        let (goal, sweep_end) = self.goal_and_sweep_end(memory);
         trigger::trigger(&Bounds {
-            goal,
+            goal: self.pushed_goal(),
             heap_marked: self.heap_marked,
-            sweep_end,
+            sweep_end: self.sweep_end,
             least_heap: self.least_heap,
             runway: self.runway,
         })
     }
 
-    /// The goal, and the live heap at which the sweep should be over: 0 if that
-    /// does not matter, otherwise at most the goal. Go: `heapGoalInternal`.
-    const fn goal_and_sweep_end(&self, memory: Memory) -> (u64, u64) {
-        if let Some(percent) = self.rules.head_room_percent {
-            let limit = self.memory_limit as u64;
-            let by_limit = memory_limit::goal(limit, self.heap_marked, memory, percent);
-            if by_limit < self.percent_goal {
-                return (by_limit, 0);
-            }
+    /// The limit beside GOGC; [`UnderLimit::NEVER`] of versions that have none.
+    pub const fn under_limit(&self) -> UnderLimit {
+        match self.rules.head_room_percent {
+            Some(head_room_percent) => UnderLimit {
+                limit: self.memory_limit as u64,
+                head_room_percent,
+                percent_goal: self.percent_goal,
+                heap_marked: self.heap_marked,
+                least_heap: self.least_heap,
+                runway: self.runway,
+            },
+            None => UnderLimit::NEVER,
         }
-        let mut goal = self.percent_goal;
-        if goal < self.sweep_end {
-            goal = self.sweep_end;
-        }
-        (self.ahead_of_start(goal, MIN_RUNWAY), self.sweep_end)
+    }
+
+    /// The goal by GOGC, pushed up by the sweep's distance and the runway of a cycle under way. Go: `heapGoalInternal`.
+    const fn pushed_goal(&self) -> u64 {
+        let goal = if self.percent_goal < self.sweep_end {
+            self.sweep_end
+        } else {
+            self.percent_goal
+        };
+        self.ahead_of_start(goal, MIN_RUNWAY)
     }
 
     /// `goal`, or `runway` bytes ahead of where the cycle under way began, if that is more.

@@ -10,6 +10,7 @@
 //! | what | type | Go's counterpart |
 //! | --- | --- | --- |
 //! | goal and trigger of a cycle | [`Controller`] | `mgcpacer.go`, `gcControllerState` |
+//! | the same by the memory limit, without the controller | [`UnderLimit`] | `memoryLimitHeapGoal`, `gcTrigger.test` |
 //! | pages to sweep per byte allocated | [`SweepPace`] | `mgcsweep.go`, `gcPaceSweeper`, `deductSweepCredit` |
 //! | when the background thread helps with a sweep | [`Sweeper`] | `mgcsweep.go`, `bgsweep` |
 //! | what versions do differently | [`Rules`] | the same files, version by version |
@@ -45,6 +46,7 @@ mod rules;
 mod sweep_pace;
 mod sweeper;
 mod trigger;
+mod under_limit;
 
 pub use controller::{Config, Controller, CycleWork, Memory};
 pub use cpu_limiter::CpuLimiter;
@@ -53,6 +55,7 @@ pub use rules::{Rules, TriggerRule};
 pub use sweep_pace::SweepPace;
 pub use sweeper::Sweeper;
 pub use trigger::Trigger;
+pub use under_limit::UnderLimit;
 
 /// A heap size, in bytes, that is never reached: the goal of a collector that is
 /// switched off. Go writes `^uint64(0)`.

@@ -23,7 +23,7 @@
 //! room at all it is just that, and collections follow one another until the
 //! [CPU limiter](crate::CpuLimiter) says stop.
 //!
-//! Called by [`Controller`](crate::Controller) whenever the goal is asked for,
+//! Called by [`UnderLimit`](crate::UnderLimit) whenever the goal is asked for,
 //! since its inputs change all the time. Go 1.21 to 1.27 have the 3 %, 1.19 and 1.20 the
 //! mebibyte alone (`rules.rs`).
 //!

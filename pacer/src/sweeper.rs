@@ -22,7 +22,7 @@ const CLOSE: u64 = 10_000_000;
 /// … and steady after so many in a row.
 const STEADY: u32 = 8;
 
-/// What the background thread does about sweeps. See the [module](self).
+/// What the background thread does about sweeps. See the module.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sweeper {
     helps_from_ns: u64,

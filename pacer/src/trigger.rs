@@ -17,7 +17,8 @@
 //! Invariant: marked ≤ trigger ≤ goal, unless the goal itself is not above
 //! marked; then both are the goal, and the next cycle is due at once.
 //!
-//! Called by [`Controller::trigger`](crate::Controller::trigger). The runway of
+//! Called by [`Controller`](crate::Controller) for GOGC's goal and by
+//! [`UnderLimit`](crate::UnderLimit) for the limit's. The runway of
 //! goheap is nearly nothing, for a cycle traces nothing: most triggers are the
 //! highest one.
 

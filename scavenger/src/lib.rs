@@ -12,6 +12,7 @@
 //! | how much to retain | [`Goals`] | `gcPaceScavenger`; `allocSpan` in `mheap.go` |
 //! | how fast to release | [`Engine`], [`PiController`] | `scavengerState`, `piController` |
 //! | which chunks to leave alone | [`ChunkDensity`] | `scavChunkData` |
+//! | what wakes it | [`Rest`] | `finishsweep_m`, `sysmonWake` |
 //! | when the monitor looks whether to wake it | [`Monitor`] | `sysmon` in `proc.go` |
 //! | what each version of Go does | [`Policy`], [`Background`] | the same files, version by version |
 //!
@@ -47,6 +48,7 @@ mod line;
 mod monitor;
 mod pi;
 mod policy;
+mod rest;
 
 pub use average::Average;
 pub use background::{Background, View};
@@ -57,3 +59,4 @@ pub use line::{Line, LineInputs};
 pub use monitor::Monitor;
 pub use pi::{Fault, PiController};
 pub use policy::{Growth, HeapGoal, NEWEST, Pace, Passes, Policy};
+pub use rest::{Rest, Waking};

@@ -1,5 +1,6 @@
 //! What the environment may say, and what it cannot mean.
 
+use super::values::bytes;
 use super::*;
 
 fn parse(environment: &[(&str, &'static str)]) -> (Options, Vec<String>) {
@@ -30,6 +31,11 @@ fn gos_syntax_is_taken() {
     );
     let (o, _) = parse(&[("GOGC", "off"), ("GOMEMLIMIT", "off")]);
     assert_eq!((o.gc_percent, o.memory_limit), (-1, i64::MAX));
+    for (text, percent) in [("-1", -1), ("-50", -1), ("-2147483648", -1), ("+5", 5)] {
+        let (o, said) = parse(&[("GOGC", text)]);
+        assert_eq!(said, [""; 0]);
+        assert_eq!(o.gc_percent, percent, "GOGC={text}");
+    }
     for (text, n) in [
         ("7", 7),
         ("7B", 7),
@@ -46,8 +52,10 @@ fn gos_syntax_is_taken() {
 fn a_bad_value_is_named_and_the_default_holds() {
     for (name, bad) in [
         ("GOGC", "lots"),
-        ("GOGC", "-1"),
         ("GOGC", "99999999999"),
+        ("GOGC", "-99999999999"),
+        ("GOGC", "--1"),
+        ("GOGC", " 1"),
         ("GOMEMLIMIT", "2GB"),
         ("GOMEMLIMIT", "1.5GiB"),
         ("GOMEMLIMIT", "MiB"),
@@ -156,10 +164,32 @@ fn an_empty_variable_says_nothing() {
 }
 
 #[test]
-fn the_defaults_shown_are_the_defaults_that_hold() {
-    for knob in KNOBS {
-        let mut o = Options::DEFAULT;
-        assert!((knob.set)(&mut o, knob.default.as_bytes()), "{}", knob.name);
-        assert_eq!(o, Options::DEFAULT, "{}", knob.name);
+fn the_defaults_shown_are_the_defaults_that_hold_under_each_policy() {
+    for go in 1..=NEWEST {
+        let preset = set_one("GOHEAP_POLICY", format!("go1.{go}").as_bytes()).unwrap();
+        for knob in KNOBS.iter().filter(|knob| knob.name != "GOHEAP_POLICY") {
+            let default = knob.default_under(go);
+            let mut o = preset;
+            assert!((knob.set)(&mut o, default.as_bytes()), "{}", knob.name);
+            assert_eq!(o, preset, "go1.{go}: {}={default}", knob.name);
+        }
     }
+    for knob in KNOBS {
+        assert_eq!(knob.default_under(NEWEST), knob.default, "{}", knob.name);
+    }
+    assert_eq!(
+        set_one("GOHEAP_POLICY", KNOBS[0].default.as_bytes()),
+        Ok(Options::DEFAULT)
+    );
+}
+
+#[test]
+fn a_bad_value_is_told_the_default_of_the_policy_that_holds() {
+    let (_, said) = parse(&[("GOHEAP_POLICY", "go1.13"), ("GODEBUG", "madvdontneed=no")]);
+    assert!(said[0].ends_with("; using 0\n"), "{said:?}");
+    let (_, said) = parse(&[("GOHEAP_POLICY", "go1.1"), ("GOHEAP_LEAST_HEAP", "4MB")]);
+    assert!(said[0].ends_with("; using 0\n"), "{said:?}");
+    let (_, said) = parse(&[("GOHEAP_POLICY", "go1.99"), ("GOHEAP_TINY", "no")]);
+    assert!(said[0].ends_with("; using go1.27\n"), "{said:?}");
+    assert!(said[1].ends_with("; using 1\n"), "{said:?}");
 }

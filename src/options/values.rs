@@ -43,6 +43,12 @@ pub(super) fn whole(text: &[u8]) -> Option<u64> {
     })
 }
 
+/// A signed number, -1 if it is below 0 (Go: `readGOGC`, `setGCPercent`).
+pub(super) fn percent(text: &[u8]) -> Option<i32> {
+    let number: i32 = core::str::from_utf8(text).ok()?.parse().ok()?;
+    Some(number.max(-1))
+}
+
 pub(super) fn decimal(text: &[u8]) -> Option<f64> {
     let plain = text.iter().all(|c| c.is_ascii_digit() || *c == b'.');
     core::str::from_utf8(text)

@@ -15,7 +15,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// Where profiles go that nobody named.
@@ -102,7 +102,8 @@ pub fn serve() {
 
 /// The process ends: waits until its profiles are written, if they are to be.
 pub fn before_end() {
-    let asked = AT_EXIT.load(Relaxed) && super::is_on();
+    // Where another heap has the page, it writes, and nobody would answer here.
+    let asked = AT_EXIT.load(Relaxed) && super::is_on() && publish::answers();
     if !asked || END.swap(ENDING, Release) != NOT_ENDING {
         return;
     }
@@ -176,13 +177,24 @@ fn write_numbered(peak: bool) {
     }
 }
 
-/// Writes the file beside its place, and puts it there when it is whole.
+/// Writes the file beside its place, and puts it there when it is whole. A link leads to the place; a device is written
+/// to as it is, and anything else that is no file stays untouched.
 fn write_whole(path: &Path, profile: &Profile) -> io::Result<()> {
-    let mut part = OsString::from(path);
+    if let Ok(there) = fs::metadata(path) {
+        if there.file_type().is_char_device() {
+            let device = OpenOptions::new().write(true).open(path)?;
+            return profile.write_pprof(device);
+        }
+        if !there.is_file() {
+            return Err(io::Error::other("it is there, and no file"));
+        }
+    }
+    let place = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let mut part = OsString::from(&place);
     part.push(".part");
     let written = File::create(&part)
         .and_then(|file| profile.write_pprof(file))
-        .and_then(|()| fs::rename(&part, path));
+        .and_then(|()| fs::rename(&part, &place));
     if written.is_err() {
         let _ = fs::remove_file(&part);
     }

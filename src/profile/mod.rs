@@ -184,12 +184,14 @@ impl Profile {
     }
 
     /// Writes it as text, as Go does for `?debug=1`: samples as they were counted, each site's functions,
-    /// and the counters below.
+    /// and the counters below. `MaxRSS` is since the process runs this program; Go's may be that of the one before.
     ///
     /// # Errors
     /// What `to` refuses.
     pub fn write_text(&self, to: impl Write) -> io::Result<()> {
-        self.0.write_text(&self.symbols(), &read_mem_stats(), to)
+        let max_rss = Some(os::Resident::own().peak).filter(|&bytes| bytes > 0);
+        self.0
+            .write_text(&self.symbols(), &read_mem_stats(), max_rss, to)
     }
 
     /// What was sampled.

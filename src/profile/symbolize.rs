@@ -48,7 +48,7 @@ pub fn symbolize(modules: &Modules, calls: impl Iterator<Item = u64>) -> Symbols
 
 fn path(modules: &Modules, module: &Loaded) -> PathBuf {
     match modules.name(module) {
-        b"" => std::fs::read_link("/proc/self/exe").unwrap_or_default(),
+        b"" => std::fs::read_link("/proc/thread-self/exe").unwrap_or_default(),
         name => PathBuf::from(OsStr::from_bytes(name)),
     }
 }
@@ -74,17 +74,28 @@ fn frames_at(loader: &Loader, address: u64) -> Vec<Frame> {
             });
         }
     }
-    // Without debug information of its own, the outermost function has its linker's name.
-    let nameless = found.last().is_none_or(|frame| frame.function.is_empty());
-    if nameless && let Some(symbol) = loader.find_symbol(address) {
-        let last = found.pop().unwrap_or_default();
-        let function = addr2line::demangle_auto(symbol.into(), None).into_owned();
-        found.push(Frame {
-            function,
-            linked_as: symbol.to_owned(),
-            ..last
-        });
+    // Without debug information of its own, the outermost function has its linker's name. So it has where debug
+    // information is lines alone (`debug = "line-tables-only"`): names there say neither module nor type.
+    let bare = found
+        .last()
+        .is_none_or(|frame| demangled(&frame.linked_as).is_none());
+    if bare && let Some(symbol) = loader.find_symbol(address) {
+        let nameless = found.last().is_none_or(|frame| frame.function.is_empty());
+        if let Some(function) = demangled(symbol).or(nameless.then(|| symbol.to_owned())) {
+            let last = found.pop().unwrap_or_default();
+            found.push(Frame {
+                function,
+                linked_as: symbol.to_owned(),
+                ..last
+            });
+        }
     }
     found.retain(|frame| !frame.function.is_empty());
     found
+}
+
+/// A linker's name as its programmer wrote it; `None` if it is the same.
+fn demangled(name: &str) -> Option<String> {
+    let function = addr2line::demangle_auto(name.into(), None);
+    (function != name).then(|| function.into_owned())
 }

@@ -15,6 +15,7 @@ mod mem_stats;
 pub mod metrics;
 #[cfg(feature = "profile")]
 pub mod profile;
+pub mod roll;
 pub mod shared_page;
 mod snapshot;
 mod states;

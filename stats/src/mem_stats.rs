@@ -79,8 +79,8 @@ pub struct MemStats {
     /// Objects allocated and not yet reclaimed: `mallocs - frees`.
     pub heap_objects: u64,
 
-    /// Bytes of stacks taken from the heap's own pages. Always 0: a Rust
-    /// program's stacks are the system's business.
+    /// Bytes of stacks taken from the heap's own pages: those of the background
+    /// threads. The program's own stacks are the system's business.
     pub stack_inuse: u64,
     /// Bytes of stacks that the memory manager got from the system for its own
     /// background threads, `stack_inuse` included.

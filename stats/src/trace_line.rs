@@ -194,10 +194,10 @@ impl Display for Millis {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let micros = self.0 / 1_000;
         let (units, places) = match micros {
-            0 => (0, 0),
             1..100 => (micros, 3),
             100..1_000 => (micros / 10, 2),
             1_000..10_000 => (micros / 100, 1),
+            // None, or 10 ms and more.
             _ => (micros / 1_000, 0),
         };
         Fixed::new(units, places).fmt(f)

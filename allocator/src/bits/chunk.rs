@@ -32,13 +32,14 @@ impl PageBits {
         self.0[page / 64] &= !bits;
     }
 
+    /// The words that `count` pages from `from` on, one at the least, are in, and their bits in each.
+    #[inline(always)]
     fn masks(from: usize, count: usize) -> impl Iterator<Item = (usize, u64)> {
-        let end = from + count;
-        (from / 64..end.div_ceil(64)).map(move |w| {
-            let lo = from.saturating_sub(w * 64).min(64);
-            let hi = (end - w * 64).min(64);
-            let below_hi = if hi == 64 { u64::MAX } else { (1 << hi) - 1 };
-            (w, below_hi & !((1u64 << lo) - 1))
+        let last = from + count - 1;
+        (from / 64..=last / 64).map(move |w| {
+            let above = if w == from / 64 { from % 64 } else { 0 };
+            let below = if w == last / 64 { 63 - last % 64 } else { 0 };
+            (w, u64::MAX << above & u64::MAX >> below)
         })
     }
 
@@ -70,6 +71,21 @@ pub struct ChunkBits {
 }
 
 impl ChunkBits {
+    /// Marks `count` idle pages from `from` on as used; how many of them were released.
+    pub fn take(&mut self, from: usize, count: usize) -> usize {
+        let mut released = 0;
+        for (word, pages) in PageBits::masks(from, count) {
+            debug_assert_eq!(self.used.0[word] & pages, 0);
+            self.used.0[word] |= pages;
+            let gone = self.released.0[word] & pages;
+            if gone != 0 {
+                self.released.0[word] &= !pages;
+                released += gone.count_ones() as usize;
+            }
+        }
+        released
+    }
+
     /// The runs of idle pages, seen from afar.
     pub fn summary(&self) -> Summary {
         let (mut start, mut max, mut run) = (0, 0, 0u32);
@@ -85,6 +101,10 @@ impl ChunkBits {
                 met_used = true;
             }
             max = max.max(run);
+            if w == u64::MAX {
+                run = 0;
+                continue;
+            }
             max = longest_zero_run_inside(w, max);
             run = w.leading_zeros();
         }

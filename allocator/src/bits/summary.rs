@@ -3,9 +3,11 @@
 //!
 //! A [`Summary`] says of a range of pages how long the free run at its start is,
 //! the longest anywhere in it, and the one at its end. Level 0 has an entry a
-//! chunk; an entry of each level above merges eight of the level below. A search
-//! for the first run of n pages walks the top level, adding up runs that cross
-//! from entry to entry, and goes down into the first entry that holds one.
+//! chunk; an entry of each level above merges eight of the level below. The top
+//! level is the first whose entries for the heap as it has grown are eight at the
+//! most; those above it are not kept. A search for the first run of n pages walks
+//! the top level, adding up runs that cross from entry to entry, and goes down
+//! into the first entry that holds one.
 
 use crate::CHUNK_PAGES;
 use core::ptr::NonNull;
@@ -60,8 +62,14 @@ impl Summary {
 
 /// Entries of one level that an entry of the level above merges.
 pub(crate) const FAN: usize = 8;
-/// Levels: 512 pages an entry at the bottom, 16 GiB at the top.
+/// Levels there may be: 512 pages an entry at the bottom, 16 GiB at the top.
 pub const LEVELS: usize = 5;
+
+/// The top level of a heap of so many chunks.
+fn top_of(chunks: usize) -> usize {
+    let fits = |&level: &usize| chunks <= FAN.pow(level as u32 + 1);
+    (0..LEVELS - 1).find(fits).unwrap_or(LEVELS - 1)
+}
 
 pub(crate) const fn width(level: usize) -> usize {
     CHUNK_PAGES * FAN.pow(level as u32)
@@ -72,6 +80,8 @@ pub(crate) const fn width(level: usize) -> usize {
 pub struct Summaries {
     level: [NonNull<Summary>; LEVELS],
     chunks: usize,
+    /// The top level.
+    pub(crate) top: usize,
     /// Entries of the top level below this one have nothing free.
     pub(crate) first_top: usize,
     /// Chunks below this one may be in use.
@@ -99,6 +109,7 @@ impl Summaries {
         Self {
             level,
             chunks,
+            top: 0,
             first_top: 0,
             grown: 0,
         }
@@ -136,12 +147,18 @@ impl Summaries {
             return;
         };
         self.grown = self.grown.max(hi + 1);
-        self.first_top = self.first_top.min(lo / FAN.pow(LEVELS as u32 - 1));
-        for level in 1..LEVELS {
+        let taller = top_of(self.grown) > self.top;
+        if taller {
+            self.top = top_of(self.grown);
+            self.first_top = 0;
+            (lo, hi) = (0, self.grown - 1);
+        }
+        self.first_top = self.first_top.min(lo / FAN.pow(self.top as u32));
+        for level in 1..=self.top {
             (lo, hi) = (lo / FAN, hi / FAN);
             // Of those that no chunk in use is in, one says all: it ends the run before it.
             let below = self.grown.div_ceil(FAN.pow(level as u32 - 1)) + 1;
-            let mut same = true;
+            let mut same = !taller;
             for i in lo..=hi {
                 let parts = self.slice(level - 1, i * FAN, FAN.min(below - i * FAN));
                 let merged = Summary::merge(parts, width(level - 1) as u32);
@@ -158,7 +175,7 @@ impl Summaries {
 
     /// The lowest free run of `pages` pages.
     pub fn find(&mut self, pages: usize) -> Option<Found> {
-        let top = LEVELS - 1;
+        let top = self.top;
         let end = self.grown.div_ceil(FAN.pow(top as u32));
         while self.first_top < end && self.slice(top, self.first_top, 1)[0].max == 0 {
             self.first_top += 1;

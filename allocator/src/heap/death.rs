@@ -6,8 +6,8 @@ use super::watch::poison;
 use crate::PAGE_SHIFT;
 use crate::cache::{Cache, Drained};
 use crate::os::Os;
-use crate::size_class::SizeClass;
-use crate::span::{Entry, Grave, Misuse, Plot, Tag};
+use crate::span::{Entry, Grave, Misuse, Plot, Span, Tag};
+use crate::tiny::BLOCK;
 use core::sync::atomic::AtomicUsize;
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -44,6 +44,52 @@ fn in_runs(entries: &[AtomicUsize]) -> bool {
     let first = &entries[..entries.len().min(FEW)];
     let same = first.windows(2).filter(|w| page(&w[0]) == page(&w[1]));
     same.count() * 4 >= first.len()
+}
+
+/// Writes down a death if its page told where; else, or where one is written already, it is a
+/// [rarity](bury_rarity) in `span`.
+#[inline(always)]
+fn bury_in(
+    grave: Option<Grave>,
+    span: impl FnOnce() -> *const Span,
+    address: usize,
+    tag: Tag,
+    all: &mut Deaths,
+) {
+    // SAFETY: a plot's.
+    if !grave.is_some_and(|grave| unsafe { grave.bury(tag) }) {
+        bury_rarity(span(), address, tag, all);
+    }
+}
+
+/// Buries a tiny object or a large one, if nothing is wrong. `all` was counted as if it were any other.
+#[cold]
+#[inline(never)]
+fn bury_rarity(span: *const Span, address: usize, tag: Tag, all: &mut Deaths) {
+    // SAFETY: an entry of the table is a header, which lives for ever, or null.
+    let Some(span) = (unsafe { span.as_ref() }) else {
+        refuse(None, address)
+    };
+    match span.bury_shared(address, tag) {
+        Some(true) => {}
+        // Others in its block live.
+        Some(false) => {
+            all.bytes = all.bytes.wrapping_sub(BLOCK as u64);
+            all.objects -= 1;
+        }
+        None if span.bury_large(address, tag) => {
+            all.bytes = all.bytes.wrapping_add(span.slot_bytes() as u64);
+        }
+        None => refuse(Some(span), address),
+    }
+}
+
+/// Out of line, so that what is seldom wrong needs no room for saying so.
+#[cold]
+#[inline(never)]
+fn refuse(span: Option<&Span>, address: usize) -> ! {
+    let misuse = span.map_or(Misuse::Foreign, |span| span.what_is_wrong(address));
+    report_and_abort(address, misuse)
 }
 
 impl<O: Os> Heap<O> {
@@ -141,8 +187,8 @@ impl<O: Os> Heap<O> {
         tag: Tag,
         all: &mut Deaths,
     ) -> u64 {
-        self.each_grave::<RUNS>(entries, |grave, address| {
-            self.bury_in(grave, address, tag, all);
+        self.each_grave::<RUNS>(entries, |plot, grave, address| {
+            bury_in(grave, || plot.span(), address, tag, all);
         })
     }
 
@@ -153,41 +199,34 @@ impl<O: Os> Heap<O> {
         tag: Tag,
         all: &mut Deaths,
     ) -> u64 {
+        let span_of = |address| self.arena.span_of(address).cast_const();
         let mut ahead = [(None, 0); AHEAD];
         let mut found = 0;
-        let bytes = self.each_grave::<RUNS>(entries, |grave, address| {
+        let bytes = self.each_grave::<RUNS>(entries, |_, grave, address| {
             if let Some(grave) = grave {
                 grave.prefetch();
             }
             let (earlier, its) = core::mem::replace(&mut ahead[found % AHEAD], (grave, address));
             if found >= AHEAD {
-                self.bury_in(earlier, its, tag, all);
+                bury_in(earlier, || span_of(its), its, tag, all);
             }
             found += 1;
         });
         for last in found.saturating_sub(AHEAD)..found {
             let (grave, address) = ahead[last % AHEAD];
-            self.bury_in(grave, address, tag, all);
+            bury_in(grave, || span_of(address), address, tag, all);
         }
         bytes
     }
 
-    #[inline(always)]
-    fn bury_in(&self, grave: Option<Grave>, address: usize, tag: Tag, all: &mut Deaths) {
-        // SAFETY: a plot's.
-        if !grave.is_some_and(|grave| unsafe { grave.bury(tag) }) {
-            self.bury_rarity(address, tag, all);
-        }
-    }
-
-    /// Calls `found` with where each of these deaths is to be written, if its page tells; returns the bytes
-    /// of their slots, but for large objects'. In `RUNS` deaths that follow each other in one page share a
+    /// Calls `found` with each of these deaths, its page, and where it is to be written if the page tells; returns the
+    /// bytes of their slots, but for large objects'. In `RUNS` deaths that follow each other in one page share a
     /// look-up.
     #[inline(always)]
     fn each_grave<const RUNS: bool>(
         &self,
         entries: &[AtomicUsize],
-        mut found: impl FnMut(Option<Grave>, usize),
+        mut found: impl FnMut(&Plot, Option<Grave>, usize),
     ) -> u64 {
         let view = self.arena.view();
         let mut bytes = 0;
@@ -203,7 +242,7 @@ impl<O: Os> Heap<O> {
             }
             bytes += plot.bytes();
             // SAFETY: the address is in the page that the plot is of.
-            found(unsafe { plot.grave(address) }, address);
+            found(&plot, unsafe { plot.grave(address) }, address);
         }
         bytes
     }
@@ -212,30 +251,6 @@ impl<O: Os> Heap<O> {
     #[inline(never)]
     fn entry_elsewhere(&self, address: usize) -> Entry {
         self.arena.entry_of(address)
-    }
-
-    /// Buries what a [`Plot`] has no grave for, or whose grave is taken: a large object or a tiny one, if
-    /// nothing is wrong. `all` was counted as if it were any other.
-    #[cold]
-    #[inline(never)]
-    fn bury_rarity(&self, address: usize, tag: Tag, all: &mut Deaths) {
-        // SAFETY: an entry of the table is a header, which lives for ever, or null.
-        let Some(span) = (unsafe { self.arena.span_of(address).as_ref() }) else {
-            report_and_abort(address, Misuse::Foreign)
-        };
-        let bytes = span.slot_bytes() as u64;
-        match span.bury_rarity(address, tag) {
-            Err(misuse) => report_and_abort(address, misuse),
-            Ok(true) if span.class() == SizeClass::LARGE => {
-                all.bytes = all.bytes.wrapping_add(bytes);
-            }
-            Ok(true) => {}
-            // Others in its slot live.
-            Ok(false) => {
-                all.bytes = all.bytes.wrapping_sub(bytes);
-                all.objects -= 1;
-            }
-        }
     }
 
     /// Closes the epoch: every death logged so far counts for the next sweep, every later one

@@ -28,10 +28,10 @@ impl<O: Os> Heap<O> {
         let run = self.pages.take_at(first + old, more)?;
         span.extend(old + more, run.dirty);
         self.arena.set_spans(run.first, more, Some(span));
-        self.large.count(0, more * PAGE);
+        self.central.counts(SizeClass::LARGE).tell(more * PAGE);
         let sampled = self.sample_again(&lists, span, more * PAGE);
         drop(lists);
-        self.live.add(more * PAGE);
+        self.live().add(more * PAGE);
         Some((run.into(), sampled))
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Where it is, a walk tells (`walk.rs`), and how much of it lives and is dead, a tally (`tally.rs`): so what threads
 //! do during the walk is in neither sum. While all threads rest the two agree, and each byte is
-//! counted once and exactly; else what differs shows as free slots, or is taken off them.
+//! counted once and exactly; else what differs shows as free slots, or is taken off them, then off idle pages.
 //!
 //! A physical page counts whole or not at all; if it holds several things, each gets its own bytes of it.
 
@@ -14,6 +14,7 @@ use crate::os::Os;
 use crate::size_class::CLASSES;
 use crate::span::{SHARED, Span, State};
 use crate::{CHUNK, CHUNK_PAGES, PAGE};
+use core::ops::Range;
 use core::sync::atomic::Ordering::Relaxed;
 
 /// Physical pages of a chunk, where they are smallest.
@@ -54,13 +55,14 @@ pub struct Holdings {
     pub released_ever: u64,
 }
 
-/// Bytes of spans by what they hold.
-struct Slots {
+/// Bytes of pages by what they hold.
+struct Met {
     live: [u64; CLASSES],
     dead: u64,
     free: [u64; CLASSES],
     tails: u64,
     cached: u64,
+    retained: u64,
 }
 
 /// A bin: slots of one span that a thread may hand out.
@@ -76,22 +78,27 @@ struct Resident {
     pages: [bool; MOST],
 }
 
-impl Slots {
+impl Met {
     const NONE: Self = Self {
         live: [0; CLASSES],
         dead: 0,
         free: [0; CLASSES],
         tails: 0,
         cached: 0,
+        retained: 0,
     };
 
     /// Has what the walk met live and dead in memory be what it is in all, but for what it met `elsewhere`, which is
-    /// not in memory. Returns what is live.
+    /// not in memory. Retained pages of which free slots are too few have come into use since the walk met
+    /// them. Returns what is live.
     fn settle(&mut self, elsewhere: &Self, is: Tally) -> u64 {
         let free: u64 = self.free.iter().sum();
-        let slots = self.live.iter().sum::<u64>() + self.dead + free;
+        let mut slots = self.live.iter().sum::<u64>() + self.dead + free;
         let live = is.live.saturating_sub(elsewhere.live.iter().sum());
         let dead = is.dead.saturating_sub(elsewhere.dead);
+        let taken = (live + dead).saturating_sub(slots).min(self.retained);
+        self.retained -= taken;
+        slots += taken;
         let live = live.min(slots);
         self.dead = dead.min(slots - live);
         let left = slots - live - self.dead;
@@ -112,40 +119,59 @@ impl<O: Os> Heap<O> {
     /// of small objects. `ask` says of physical pages from an address on which are in memory.
     pub fn holdings(&self, ask: impl Fn(usize, &mut [bool])) -> Holdings {
         let physical = self.os.physical_page();
-        let (mut retained, mut released, mut stacks) = (0, 0, 0);
-        let (mut held, mut elsewhere) = (Slots::NONE, Slots::NONE);
+        let (mut released, mut stacks) = (0, 0);
+        let (mut held, mut elsewhere) = (Met::NONE, Met::NONE);
         let released_ever = self.pages.released_ever.get();
         self.drain_all();
         let mut resident = Resident {
             chunk: usize::MAX,
             pages: [false; MOST],
         };
+        let ask_of = |resident: &mut Resident, bytes: Range<usize>| {
+            let first = bytes.start / physical;
+            let from = self.arena.address_of(resident.chunk * CHUNK_PAGES) + first * physical;
+            ask(
+                from,
+                &mut resident.pages[first..bytes.end.div_ceil(physical)],
+            );
+        };
         let piece = physical.min(PAGE);
         let end = self.walk(|stretch| {
-            for page in stretch.first..stretch.first + stretch.pages {
+            let behind = stretch.first + stretch.pages;
+            let mut asked_again = false;
+            for page in stretch.first..behind {
                 let chunk = page / CHUNK_PAGES;
                 if resident.chunk != chunk {
                     resident.chunk = chunk;
-                    let from = self.arena.address_of(chunk * CHUNK_PAGES);
-                    ask(from, &mut resident.pages[..CHUNK / physical]);
+                    asked_again = false;
+                    ask_of(&mut resident, 0..CHUNK);
                 }
                 let at = self.arena.address_of(page);
                 let offset = page % CHUNK_PAGES * PAGE;
                 for from in (0..PAGE).step_by(piece) {
-                    let is_resident = resident.pages[(offset + from) / physical];
-                    let slots = match is_resident {
+                    let of_chunk = (offset + from) / physical;
+                    if !resident.pages[of_chunk]
+                        && let What::Span(_) = stretch.what
+                        && !core::mem::replace(&mut asked_again, true)
+                    {
+                        // It may have been handed out, and touched, since the chunk was asked for.
+                        let upto = usize::min(behind - chunk * CHUNK_PAGES, CHUNK_PAGES);
+                        ask_of(&mut resident, offset + from..upto * PAGE);
+                    }
+                    let is_resident = resident.pages[of_chunk];
+                    let met = match is_resident {
                         true => &mut held,
                         false => &mut elsewhere,
                     };
                     let to = match stretch.what {
                         What::Span(span) => {
-                            self.add_slots(slots, span, at + from, piece);
+                            self.add_slots(met, span, at + from, piece);
                             continue;
                         }
                         _ if !is_resident => continue,
                         What::Stacks => &mut stacks,
-                        What::SetAside { .. } => &mut slots.cached,
-                        What::Retained => &mut retained,
+                        What::SetAside { .. } => &mut met.cached,
+                        What::Retained => &mut met.retained,
                         What::Released | What::Untouched | What::Padding => &mut released,
                     };
                     *to += piece as u64;
@@ -160,7 +186,7 @@ impl<O: Os> Heap<O> {
             free: held.free,
             tails: held.tails,
             cached: held.cached,
-            retained,
+            retained: held.retained,
             released,
             stacks,
             span_blocks: self.meta.used(Kind::Spans),
@@ -173,7 +199,7 @@ impl<O: Os> Heap<O> {
     }
 
     /// Of the `bytes` from `at` on, which lie in `span`, those of each slot.
-    fn add_slots(&self, to: &mut Slots, span: &Span, at: usize, bytes: usize) {
+    fn add_slots(&self, to: &mut Met, span: &Span, at: usize, bytes: usize) {
         let (base, size, end) = (span.base(), span.slot_bytes().max(1), at + bytes);
         let (bin, class) = (self.bin_of(span), span.class().index());
         let first = at.saturating_sub(base) / size;

@@ -53,18 +53,17 @@ pub use totals::{Allocated, ClassTotal, Totals};
 
 use crate::arena::Arena;
 use crate::cache::Cache;
-use crate::central::Central;
+use crate::central::{Central, Counts};
 use crate::counters::Counter;
 use crate::lock::{Lock, Rank};
 use crate::meta::Meta;
 use crate::os::Os;
 use crate::page_heap::PageHeap;
 use crate::sample::{NEVER, Rate, Table};
-use crate::size_class::{CLASSES, SizeClass};
+use crate::size_class::SizeClass;
 use crate::span::Tag;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize};
-use crossbeam_utils::CachePadded;
 use watch::Watch;
 
 /// A heap over the operating system `O`.
@@ -78,15 +77,8 @@ pub struct Heap<O> {
     registry: Lock<Registry>,
     /// The cache made last; the others hang on it.
     caches: AtomicPtr<Cache>,
-    progress: CachePadded<Progress>,
-    /// Bytes live at the last cycle, and taken by caches or for large objects since.
-    /// A span counts whole when a cache takes it, so this errs upwards (Go: `heapLive`).
-    live: CachePadded<Counter>,
+    progress: Progress,
     large: LargeCounters,
-    /// What sweeps freed, by class; each is written under its class's lock.
-    freed: [Freed; CLASSES],
-    /// Spans in use, by class; each is written under its class's lock.
-    spans: [Counter; CLASSES],
     /// How often objects are sampled.
     rate: Rate,
     /// What is kept of them.
@@ -114,36 +106,13 @@ struct Registry {
 // SAFETY: caches are never unmapped; the list of spare ones is under the lock.
 unsafe impl Send for Registry {}
 
-/// Objects freed since the start.
-#[derive(Debug)]
-struct Freed {
-    objects: Counter,
-    bytes: Counter,
-}
-
-impl Freed {
-    const fn new() -> Self {
-        Self {
-            objects: Counter::new(),
-            bytes: Counter::new(),
-        }
-    }
-}
-
+/// What is counted of large objects beside [`Counts`]. Written under their class's lock.
 #[derive(Debug)]
 struct LargeCounters {
+    /// Allocated since the start.
     objects: Counter,
-    bytes: Counter,
-    /// Bytes to the next that is sampled. Under the class's lock.
+    /// Bytes to the next that is sampled.
     sample_ahead: Counter,
-}
-
-impl LargeCounters {
-    /// Callers hold the class's lock, so nobody else writes these.
-    fn count(&self, objects: u64, bytes: usize) {
-        self.objects.set(self.objects.get() + objects);
-        self.bytes.set(self.bytes.get() + bytes as u64);
-    }
 }
 
 impl<O: Os> Heap<O> {
@@ -164,15 +133,11 @@ impl<O: Os> Heap<O> {
                 },
             ),
             caches: AtomicPtr::new(null_mut()),
-            progress: CachePadded::new(Progress::new()),
-            live: CachePadded::new(Counter::new()),
+            progress: Progress::new(),
             large: LargeCounters {
                 objects: Counter::new(),
-                bytes: Counter::new(),
                 sample_ahead: Counter::at(NEVER),
             },
-            freed: [const { Freed::new() }; CLASSES],
-            spans: [const { Counter::new() }; CLASSES],
             rate: Rate::none(),
             samples: Lock::new(Rank::Samples, Table::new()),
             eager: AtomicBool::new(false),
@@ -180,6 +145,27 @@ impl<O: Os> Heap<O> {
             randomized: AtomicBool::new(false),
             cache_count: AtomicUsize::new(0),
         }
+    }
+
+    /// Bytes of objects allocated less those swept, as far as anybody was told; wraps. Objects in a span are told of when a
+    /// cache has done with it, large ones at once (Go: `gcController.totalAlloc`, `totalFree`). Never told of are those in
+    /// a span that a cache held as a sweep began: in Go each cache hands its spans back then. So what is between this and
+    /// [`kept_bytes`](totals::Allocated::kept_bytes) is to be looked up whenever a sweep begins.
+    ///
+    /// Costs a look at each class.
+    pub fn heard(&self) -> u64 {
+        let of = |counts: &Counts| {
+            counts
+                .told_bytes
+                .get()
+                .wrapping_sub(counts.freed_bytes.get())
+        };
+        self.central.all_counts().map(of).fold(0, u64::wrapping_add)
+    }
+
+    /// Bytes of large objects since the start: each is told of at once.
+    fn large_bytes(&self) -> u64 {
+        self.central.counts(SizeClass::LARGE).told_bytes.get()
     }
 
     /// The operating system that it is over.
@@ -199,7 +185,7 @@ impl<O: Os> Heap<O> {
 
     /// Bytes that count as live for the pacer.
     pub fn live(&self) -> &Counter {
-        &self.live
+        &self.progress.turn.live
     }
 
     /// How far the sweep has come.
@@ -217,7 +203,7 @@ impl<O: Os> Heap<O> {
 
     /// Spans in use.
     pub fn spans(&self) -> u64 {
-        self.spans.iter().map(Counter::get).sum()
+        self.central.all_counts().map(|c| c.spans.get()).sum()
     }
 
     /// Carries frees out at once from now on, or no longer.

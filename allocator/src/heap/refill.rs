@@ -76,7 +76,8 @@ impl<O: Os> Heap<O> {
         let Some(span) = (unsafe { held.span.load(Relaxed).as_ref() }) else {
             return false;
         };
-        self.fill_from(cache, class, span, held.word.get() + 1, true)
+        let next = held.word.get() + 1;
+        next < span.word_count() && self.fill_from(cache, class, span, next, true)
     }
 
     /// Fills the bin from the span's words from `first` on, if one has a free slot. `shared`: as for
@@ -146,6 +147,7 @@ impl<O: Os> Heap<O> {
                 (self.open_span(&mut lists, class, run)?, 0)
             }
         };
+        span.file(taken);
         lists.lend(span);
         lists.prefetch_partial();
         let held = &cache.held[class.index()];
@@ -156,7 +158,7 @@ impl<O: Os> Heap<O> {
         let filled = self.fill_from(cache, class, span, first, false)
             || (first > 0 && self.fill_from(cache, class, span, 0, false));
         drop(lists);
-        self.live
+        self.live()
             .add(span.pages() * PAGE - taken * span.slot_bytes());
         debug_assert!(filled, "a span was taken for its free slots");
         Ok(cost)
@@ -218,7 +220,7 @@ impl<O: Os> Heap<O> {
             lists.epoch,
         );
         self.arena.set_spans(run.first, run.pages, Some(span));
-        let spans = &self.spans[class.index()];
+        let spans = &self.central.counts(class).spans;
         spans.set(spans.get() + 1);
         Ok(span)
     }
@@ -252,9 +254,13 @@ impl<O: Os> Heap<O> {
         } else {
             span.taken()
         };
-        if !stale && taken < span.slots() {
-            // Taking the span counted all its slots; those left over were not used.
-            self.live.sub((span.slots() - taken) * span.slot_bytes());
+        if !stale {
+            let used = taken.saturating_sub(span.filed());
+            self.central.counts(class).tell(used * span.slot_bytes());
+            if taken < span.slots() {
+                // Taking the span counted all its slots; those left over were not used.
+                self.live().sub((span.slots() - taken) * span.slot_bytes());
+            }
         }
         if taken == 0 {
             self.close_span(lists, span);
@@ -315,10 +321,11 @@ impl<O: Os> Heap<O> {
         let span = self.open_span(&mut lists, SizeClass::LARGE, run)?;
         span.take_unlisted();
         lists.file(span, 1);
-        self.large.count(1, pages * PAGE);
+        self.large.objects.set(self.large.objects.get() + 1);
+        self.central.counts(SizeClass::LARGE).tell(pages * PAGE);
         let sampled = self.large_is_sampled(pages * PAGE);
         drop(lists);
-        self.live.add(pages * PAGE);
+        self.live().add(pages * PAGE);
         let at = core::ptr::with_exposed_provenance_mut(span.base());
         Ok(Large {
             at,

@@ -159,7 +159,7 @@ impl<O: Os> Heap<O> {
         let Ok(stack) = bytes else { return null_mut() };
         let stack = stack.as_ptr().cast::<Stack>();
         // SAFETY: fresh metadata, aligned and long enough.
-        unsafe { stack.write(Stack::new()) };
+        unsafe { Stack::make_at(stack) };
         stack
     }
 

@@ -4,10 +4,9 @@ use super::Heap;
 use crate::cache::Cache;
 use crate::meta::Kind;
 use crate::os::Os;
-use crate::span::{MASKS, Span};
+use crate::span::{MASKS, Mask, Span};
 use crate::tiny::{BLOCK, CLASS, Done};
 use core::ptr::NonNull;
-use core::sync::atomic::AtomicU16;
 use core::sync::atomic::Ordering::Relaxed;
 
 impl<O: Os> Heap<O> {
@@ -29,7 +28,7 @@ impl<O: Os> Heap<O> {
             return;
         };
         let block = block.as_ptr().expose_provenance();
-        let Some(masks) = span.masks().or_else(|| self.make_masks(span)) else {
+        let Some(masks) = span.masks_made().or_else(|| self.make_masks(span)) else {
             return;
         };
         // SAFETY: the caller's contract.
@@ -54,9 +53,7 @@ impl<O: Os> Heap<O> {
     /// The calling thread owns `cache`.
     #[inline(never)]
     unsafe fn leave(&self, cache: &Cache, left: &Done) {
-        // Relaxed: as in `Span::bury_shared`.
-        let before = left.mask.fetch_and(left.starts, Relaxed);
-        if before & left.starts != 0 {
+        if !left.mask.close(left.starts) {
             return;
         }
         let Some(span) = self.span_at(left.block) else {
@@ -74,7 +71,7 @@ impl<O: Os> Heap<O> {
 
     /// Under the class's lock, so that a check finds what was taken for it with the span.
     #[cold]
-    fn make_masks(&self, span: &Span) -> Option<&'static [AtomicU16]> {
+    fn make_masks(&self, span: &Span) -> Option<&'static [Mask]> {
         let _lists = self.central.class(CLASS).lock();
         let masks = self.meta.take(&self.os, Kind::Spans, MASKS).ok()?;
         Some(span.set_masks(masks))

@@ -60,12 +60,10 @@ impl<O: Os> Heap<O> {
         swept
     }
 
-    /// Counts objects freed in `span`. Callers hold its class's lock, so nobody else writes these.
+    /// Counts objects freed in `span`. Callers hold its class's lock.
     fn count_freed(&self, span: &Span, objects: usize) {
-        let freed = &self.freed[span.class().index()];
-        freed.objects.set(freed.objects.get() + objects as u64);
-        let bytes = objects * span.slot_bytes();
-        freed.bytes.set(freed.bytes.get() + bytes as u64);
+        let counts = self.central.counts(span.class());
+        counts.free(objects, objects * span.slot_bytes());
     }
 
     /// Gives a span's pages back; it is in no list and has no object.
@@ -78,7 +76,7 @@ impl<O: Os> Heap<O> {
     fn retire(&self, lists: &mut Lists, span: &'static Span) -> (usize, usize) {
         let (first, pages) = (span.first_page(), span.pages());
         self.arena.set_spans(first, pages, None);
-        let spans = &self.spans[span.class().index()];
+        let spans = &self.central.counts(span.class()).spans;
         spans.set(spans.get() - 1);
         lists.spare.push(span, State::Spare);
         (first, pages)
@@ -90,21 +88,33 @@ impl<O: Os> Heap<O> {
         loop {
             let c = self.progress.class()?;
             let mut lists = self.central.class(SizeClass::from_index(c)).lock();
-            let unswept = |lists: &mut Lists| {
-                lists
-                    .pop_unswept_full()
-                    .or_else(|| lists.pop_unswept_partial())
-            };
-            if let Some(pages) = self.sweep_batch(&mut lists, unswept) {
+            if let Some(pages) = self.sweep_some_in(&mut lists) {
                 return Some(pages);
             }
-            if let Some(span) = lists.pop_unswept_cached() {
-                self.sweep_unlisted(&mut lists, span, true);
-                lists.lend(span);
-                return Some(0);
-            }
+            // Under the lock: the class may have unswept spans again once it is given back, if another sweep begins.
             self.progress.leave_class(c);
         }
+    }
+
+    /// The same of `class`, which the calling thread is about to allocate from: its spans are in this processor's
+    /// cache, or will be. Two threads that sweep each other's instead take twice as long.
+    pub fn sweep_some_of(&self, class: SizeClass) -> Option<usize> {
+        self.sweep_some_in(&mut self.central.class(class).lock())
+    }
+
+    fn sweep_some_in(&self, lists: &mut Lists) -> Option<usize> {
+        let unswept = |lists: &mut Lists| {
+            lists
+                .pop_unswept_full()
+                .or_else(|| lists.pop_unswept_partial())
+        };
+        if let Some(pages) = self.sweep_batch(lists, unswept) {
+            return Some(pages);
+        }
+        let span = lists.pop_unswept_cached()?;
+        self.sweep_unlisted(lists, span, true);
+        lists.lend(span);
+        Some(0)
     }
 
     /// Sweeps up to [`BATCH`] of the spans that `next` takes out of the lists, and counts and hands
@@ -207,7 +217,7 @@ impl<O: Os> Heap<O> {
         self.count_freed(span, 1);
         // A cached span counts whole until it is put back, and then what is free in it does not.
         if span.state() != State::Cached {
-            self.live.sub(span.slot_bytes());
+            self.live().sub(span.slot_bytes());
             let taken = span.taken();
             lists.unlink(span);
             if lists.is_unswept(span) {

@@ -51,7 +51,8 @@ impl<O: Os> Heap<O> {
             self.drain(cache, &mut drained);
             died += drained.deaths.bytes;
         });
-        let freed: u64 = self.freed.iter().map(|freed| freed.bytes.get()).sum();
+        let counts = self.central.all_counts();
+        let freed: u64 = counts.map(|c| c.freed_bytes.get()).sum();
         let meanwhile = self.handed_out().saturating_sub(before);
         // Where frees are carried out at once, nothing is written down of them.
         let died = died.max(freed);
@@ -64,7 +65,7 @@ impl<O: Os> Heap<O> {
 
     /// Bytes handed out since the start.
     fn handed_out(&self) -> u64 {
-        let mut bytes = self.large.bytes.get();
+        let mut bytes = self.large_bytes();
         self.for_each_cache(|cache| {
             let classes = SizeClass::all().skip(1);
             bytes += classes

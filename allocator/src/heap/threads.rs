@@ -30,15 +30,8 @@ impl<O: Os> Heap<O> {
                     .map_addr(|a| a.next_multiple_of(align_of::<Cache>()))
                     .cast::<Cache>();
                 let next = self.caches.load(Relaxed);
-                // SAFETY: fresh metadata, aligned and long enough.
-                unsafe {
-                    at.write(Cache::new(
-                        registry.tag,
-                        next,
-                        &self.rate,
-                        !self.is_watched(),
-                    ))
-                };
+                // SAFETY: fresh metadata, zeroed, aligned and long enough.
+                unsafe { Cache::make(at, registry.tag, next, &self.rate, !self.is_watched()) };
                 // Release: pairs with Acquire in `for_each_cache`.
                 self.caches.store(at, Release);
                 at

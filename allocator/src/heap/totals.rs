@@ -108,14 +108,14 @@ impl<O: Os> Heap<O> {
         for class in SizeClass::all() {
             // SAFETY: every class's lock is held.
             let lists = unsafe { self.central.class(class).held() };
-            let freed = &self.freed[class.index()];
-            t.classes[class.index()].frees = freed.objects.get();
-            t.total_free += freed.bytes.get();
+            let counts = self.central.counts(class);
+            t.classes[class.index()].frees = counts.freed.get();
+            t.total_free += counts.freed_bytes.get();
             t.span_bytes += lists.len() as u64
                 * crate::span::Span::block_bytes(class).next_multiple_of(64) as u64;
         }
         t.classes[0].mallocs = self.large.objects.get();
-        t.total_alloc = self.large.bytes.get();
+        t.total_alloc = self.large_bytes();
         self.for_each_cache(|cache| {
             t.tiny += cache.tiny.shared.load(Relaxed);
             for class in SizeClass::all().skip(1) {
@@ -145,10 +145,11 @@ impl<O: Os> Heap<O> {
 
     /// What was handed out and swept so far. Takes no lock; exact while all threads rest.
     pub fn allocated(&self) -> Allocated {
+        let counts = || self.central.all_counts();
         let mut a = Allocated {
-            swept_bytes: self.freed.iter().map(|f| f.bytes.get()).sum(),
-            swept_objects: self.freed.iter().map(|f| f.objects.get()).sum(),
-            bytes: self.large.bytes.get(),
+            swept_bytes: counts().map(|c| c.freed_bytes.get()).sum(),
+            swept_objects: counts().map(|c| c.freed.get()).sum(),
+            bytes: self.large_bytes(),
             objects: self.large.objects.get(),
         };
         self.for_each_cache(|cache| {

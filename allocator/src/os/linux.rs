@@ -32,7 +32,9 @@ fn unmap(at: usize, bytes: usize) {
 }
 
 fn reserve_at(hint: usize, bytes: usize) -> Result<usize, OsError> {
-    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    // Not MAP_NORESERVE: what cannot be written to is not counted anyway, and making it usable would then
+    // never be refused, however much more than the machine has it is.
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
     // SAFETY: a hint without MAP_FIXED never replaces an existing mapping.
     let p = unsafe {
         libc::mmap(
@@ -94,14 +96,19 @@ unsafe impl Os for Linux {
     }
 
     fn address_space(&self) -> usize {
-        let mut limit = libc::rlimit {
-            rlim_cur: libc::RLIM_INFINITY,
-            rlim_max: libc::RLIM_INFINITY,
-        };
-        // SAFETY: writes one structure, if anything.
-        unsafe { libc::getrlimit(libc::RLIMIT_AS, &mut limit) };
-        // No limit is the largest number, in both.
-        limit.rlim_cur as usize
+        // The tables beside the heap are as long as all of it could need, and the kernel counts them as data
+        // before they are touched.
+        let limits = [libc::RLIMIT_AS, libc::RLIMIT_DATA].map(|resource| {
+            let mut limit = libc::rlimit {
+                rlim_cur: libc::RLIM_INFINITY,
+                rlim_max: libc::RLIM_INFINITY,
+            };
+            // SAFETY: writes one structure, if anything.
+            unsafe { libc::getrlimit(resource, &mut limit) };
+            // No limit is the largest number, in both.
+            limit.rlim_cur as usize
+        });
+        limits[0].min(limits[1])
     }
 
     unsafe fn unreserve(&self, at: NonNull<u8>, bytes: usize) {
@@ -266,6 +273,11 @@ pub fn monotonic_ns() -> u64 {
 /// Nanoseconds of processor time that the process has used.
 pub fn process_cpu_ns() -> u64 {
     clock(libc::CLOCK_PROCESS_CPUTIME_ID)
+}
+
+/// Nanoseconds of processor time that the calling thread has used.
+pub fn thread_cpu_ns() -> u64 {
+    clock(libc::CLOCK_THREAD_CPUTIME_ID)
 }
 
 /// Nanoseconds since the epoch of 1970.

@@ -31,17 +31,18 @@ pub use guarded::{
 };
 pub use line::Line;
 pub use linux::{
-    Futex, Linux, monotonic_ns, process_cpu_ns, stderr_line, wall_clock_ns, yield_now,
+    Futex, Linux, monotonic_ns, process_cpu_ns, stderr_line, thread_cpu_ns, wall_clock_ns,
+    yield_now,
 };
 pub use modules::{Module, for_each_module, is_readable, module_changes};
 pub use process::{
-    ThreadKey, at_exit, at_fork, environment, exit_as_last_thread, forget_threads, has_environment,
-    is_main_thread, is_privileged, keeping_errno, only_own_threads, own_descriptors, process_id,
-    processors, random, set_errno, start_thread,
+    ThreadKey, at_exit, at_fork, environment, exit_as_last_thread, has_environment, is_main_thread,
+    is_privileged, keeping_errno, only_own_threads, own_descriptors, process_id, processors,
+    random, set_errno, start_thread, thread_name,
 };
 pub use resident::resident;
 pub use shared::{
-    ProcessId, Resident, for_some_names, process_exists, share, share_again, unlink, unshare,
+    ProcessId, Resident, for_some_names, process_exists, share, share_again, tell, unlink, unshare,
     wait_shared, wake_shared,
 };
 pub use signal::{UserSignal, take_user_signal, user_signal};
@@ -100,7 +101,7 @@ pub unsafe trait Os: Sync {
     /// The kernel's refusal.
     fn reserve(&self, hint: usize, bytes: usize, align: usize) -> Result<NonNull<u8>, OsError>;
 
-    /// How many bytes of address space the process may have; [`usize::MAX`] if there is no limit.
+    /// How many bytes of address space, or of data in it, the process may have; [`usize::MAX`] if there is no limit.
     fn address_space(&self) -> usize;
 
     /// Gives a reservation or what `map` returned back, or the end of it, in whole physical pages.

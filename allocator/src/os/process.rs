@@ -1,8 +1,10 @@
 //! The process around the heap: environment, processors, threads, `fork`.
 
+use super::Line;
+use super::shared::{for_some_names, read};
 use core::ffi::{CStr, c_int, c_void};
+use core::fmt::Write;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// An environment variable's value. The environment must not be changed by another thread meanwhile.
 pub fn environment(name: &CStr) -> Option<&'static [u8]> {
@@ -34,9 +36,10 @@ pub fn random() -> u64 {
     number
 }
 
-/// This process's number.
+/// This process's number. The kernel's: a library may have put a function in the place of libc's, and that may allocate.
 pub fn process_id() -> u32 {
-    std::process::id()
+    // SAFETY: takes nothing, returns a number.
+    unsafe { libc::syscall(libc::SYS_getpid) as u32 }
 }
 
 /// Whether libc is set up: before, there is no environment.
@@ -46,6 +49,17 @@ pub fn has_environment() -> bool {
     }
     // SAFETY: libc's variable, read as libc's own functions read it.
     unsafe { !environ.is_null() }
+}
+
+/// The calling thread's name, which is the program's unless somebody gave it another; what is no UTF-8 is cut off.
+pub fn thread_name(buffer: &mut [u8; 16]) -> &str {
+    // SAFETY: writes up to 16 bytes, the last one 0.
+    unsafe { libc::prctl(libc::PR_GET_NAME, buffer.as_mut_ptr()) };
+    let name = buffer.split(|&byte| byte == 0).next().unwrap_or(&[]);
+    match core::str::from_utf8(name) {
+        Ok(name) => name,
+        Err(error) => core::str::from_utf8(&name[..error.valid_up_to()]).unwrap_or(""),
+    }
 }
 
 /// Processors that this process may run on.
@@ -79,44 +93,40 @@ pub fn set_errno(value: c_int) {
 /// it, too: where a program has so much of that that a thread is refused for it, the next larger one is tried.
 const STACKS: [usize; 3] = [256 << 10, 8 << 20, 64 << 20];
 
-/// Threads that [`start_thread`] started in this process.
-static STARTED: AtomicU32 = AtomicU32::new(0);
-
-/// In the child of a `fork`, where those threads do not exist.
-pub fn forget_threads() {
-    STARTED.store(0, Relaxed);
-}
-
 /// Whether the calling thread is the one that the process began with.
 pub fn is_main_thread() -> bool {
     // SAFETY: queries without side effects.
     unsafe { libc::gettid() == libc::getpid() }
 }
 
-/// Whether, once the main thread has ended, no thread is left but those that [`start_thread`]
-/// started. `false` where the system does not tell.
+/// What the names of all threads of a heap begin with. A process may have more heaps than one, each of which must
+/// know the others' threads.
+const OWN: &[u8] = b"goheap-";
+
+/// Whether, once the main thread has ended, no thread is left but those of heaps. `false` where the system does not tell.
 pub fn only_own_threads() -> bool {
-    let mut text = [0u8; 1024];
-    // SAFETY: the path is NUL-terminated, the buffer is as long as said.
-    let n = unsafe {
-        let fd = libc::open(
-            c"/proc/self/stat".as_ptr(),
-            libc::O_RDONLY | libc::O_CLOEXEC,
-        );
-        if fd < 0 {
-            return false;
+    let main = process_id();
+    let (mut own, mut others) = (0, 0);
+    for_some_names(c"/proc/self/task", &mut [0; 1024], |name| {
+        match name.parse() {
+            // The main thread stays there until the process ends.
+            Ok(thread) if thread == main => {}
+            Ok(thread) if is_own(thread) => own += 1,
+            Ok(_) => others += 1,
+            // The folder itself, and the one that it is in.
+            Err(_) => {}
         }
-        let n = libc::read(fd, text.as_mut_ptr().cast(), text.len());
-        libc::close(fd);
-        n
-    };
-    let text = &text[..usize::try_from(n).unwrap_or(0)];
-    // The program's name, in brackets, may hold anything; the count is the 18th field behind it.
-    let behind = text.rsplit(|&c| c == b')').next().unwrap_or(&[]);
-    let count = behind.split(|&c| c == b' ').nth(18);
-    let count = count.and_then(|digits| core::str::from_utf8(digits).ok()?.parse::<u32>().ok());
-    // The main thread stays in the count until the process ends.
-    count == Some(STARTED.load(Relaxed) + 1)
+    });
+    own > 0 && others == 0
+}
+
+fn is_own(thread: u32) -> bool {
+    let (mut path, mut name) = (Line::new(), [0; 16]);
+    // Writing to a line cannot fail: it is long enough.
+    let _ = write!(path, "/proc/self/task/{thread}/comm\0");
+    let path = CStr::from_bytes_until_nul(path.text());
+    let name = path.ok().and_then(|path| read(path, &mut name));
+    name.is_some_and(|name| name.starts_with(OWN))
 }
 
 /// Ends the process as libc does when its last thread ends: `exit(0)`, in a thread with as much stack
@@ -140,7 +150,8 @@ pub fn exit_as_last_thread() {
     }
 }
 
-/// Starts a detached thread that runs `body` with all signals blocked: signals are the program's. It
+/// Starts a detached thread that runs `body` with all signals blocked: signals are the program's. Its name begins as
+/// all [own](only_own_threads) ones'. It
 /// runs on `stack` (lowest address, bytes) if that is given and large enough, else on one of `least` bytes or more.
 /// `false` if the system refuses.
 ///
@@ -152,6 +163,7 @@ pub unsafe fn start_thread(
     least: usize,
     body: extern "C" fn(*mut c_void) -> *mut c_void,
 ) -> bool {
+    debug_assert!(name.to_bytes().starts_with(OWN));
     let given = stack.map(|(lowest, bytes)| (lowest.as_ptr(), bytes));
     let made = STACKS.iter().filter(|&&bytes| bytes >= least);
     let made = made.map(|&bytes| (core::ptr::null_mut(), bytes));
@@ -169,7 +181,6 @@ pub unsafe fn start_thread(
         libc::pthread_sigmask(libc::SIG_SETMASK, &before, core::ptr::null_mut());
         match started {
             Some(Ok(thread)) => {
-                STARTED.fetch_add(1, Relaxed);
                 libc::pthread_setname_np(thread, name.as_ptr());
                 true
             }

@@ -23,6 +23,8 @@ pub struct ProcessId {
 
 impl ProcessId {
     /// Asks the kernel. `None` where there is no `/proc`.
+    // What it reads lies on the stack no longer than it must: see `publish.rs`.
+    #[inline(never)]
     pub fn own() -> Option<Self> {
         // SAFETY: the path ends in NUL; plain bits, written by the kernel.
         let namespace = unsafe {
@@ -81,7 +83,7 @@ fn number(text: &[u8]) -> Option<u64> {
 }
 
 /// What a short file holds, as far as it fits.
-fn read<'a>(path: &CStr, into: &'a mut [u8]) -> Option<&'a [u8]> {
+pub(super) fn read<'a>(path: &CStr, into: &'a mut [u8]) -> Option<&'a [u8]> {
     let file = open(path, libc::O_RDONLY)?;
     // SAFETY: the buffer is as long as said; the descriptor is this function's.
     let n = unsafe {
@@ -227,23 +229,42 @@ pub fn unlink(path: &CStr) {
     unsafe { libc::unlink(path.as_ptr()) };
 }
 
-/// Calls `with` for names in a folder, the first ones that the system gives: a few dozen at the least.
-pub fn for_some_names(folder: &CStr, mut with: impl FnMut(&str)) {
+/// Writes into the pipe at `path`, all at once and without waiting; up to 4 KiB. Nothing happens if there is no such
+/// pipe, or no room in it.
+pub fn tell(path: &CStr, what: &[u8]) {
+    // Open for reading, too: writing into a pipe that nobody reads would end the process.
+    let flags = libc::O_RDWR | libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    let Some(file) = open(path, flags) else {
+        return;
+    };
+    // SAFETY: plain bits, written by the kernel; the text is as long as said; the descriptor is this function's.
+    unsafe {
+        let mut status: libc::stat = core::mem::zeroed();
+        let known = libc::fstat(file as c_int, &mut status) == 0;
+        if known && status.st_mode & libc::S_IFMT == libc::S_IFIFO {
+            libc::syscall(libc::SYS_write, file, what.as_ptr(), what.len());
+        }
+        libc::syscall(libc::SYS_close, file);
+    }
+}
+
+/// Calls `with` for names in a folder, the first ones that the system gives, as many as `entries` has room for: a dozen
+/// for each KiB at the least, of short names.
+pub fn for_some_names(folder: &CStr, entries: &mut [u64], mut with: impl FnMut(&str)) {
     let Some(file) = open(folder, libc::O_RDONLY | libc::O_DIRECTORY) else {
         return;
     };
     // As the kernel writes them: entries of `struct linux_dirent64`.
-    let mut entries = [0u64; 1024];
     // SAFETY: the buffer is as long as said; the descriptor is this function's.
     let bytes = unsafe {
         let n = libc::syscall(
             libc::SYS_getdents64,
             file,
             entries.as_mut_ptr(),
-            size_of_val(&entries),
+            size_of_val(entries),
         );
         libc::syscall(libc::SYS_close, file);
-        let n = usize::try_from(n).unwrap_or(0).min(size_of_val(&entries));
+        let n = usize::try_from(n).unwrap_or(0).min(size_of_val(entries));
         core::slice::from_raw_parts(entries.as_ptr().cast::<u8>(), n)
     };
     let mut rest = bytes;
@@ -320,8 +341,10 @@ mod tests {
     #[test]
     fn the_names_in_a_folder_are_told() {
         let mut names = std::vec::Vec::new();
-        for_some_names(c"/proc/self/ns", |name| names.push(name.to_owned()));
+        for_some_names(c"/proc/self/ns", &mut [0; 128], |name| {
+            names.push(name.to_owned())
+        });
         assert!(names.iter().any(|name| name == "pid"), "{names:?}");
-        for_some_names(c"/nowhere", |name| panic!("{name}"));
+        for_some_names(c"/nowhere", &mut [0; 128], |name| panic!("{name}"));
     }
 }

@@ -4,8 +4,8 @@
 //! Three structures say the same thing at three distances: a bit a page (in
 //! [`ChunkBits`]), a [`Summary`] a chunk and a radix tree over these, and a
 //! density a chunk for the scavenger (and, for old policies, a time a page, in
-//! `runs.rs`). Each change goes through [`State::take`]
-//! or [`State::give`], which keep the three in step. Runs are handed out lowest
+//! `runs.rs`). Each change goes through `State::take`
+//! or `State::give`, which keep the three in step. Runs are handed out lowest
 //! address first. One lock guards it all; a thread's [`PageCache`] keeps most
 //! small requests away from it.
 
@@ -100,11 +100,8 @@ impl State {
         for (c, from, count) in parts(first, pages) {
             let summary = t.summaries.chunk(c);
             let chunk = t.chunk(c);
-            debug_assert_eq!(chunk.used.count(from, count), 0);
             let seen = chunk.is_seen_afar(from, summary);
-            released += chunk.released.count(from, count);
-            chunk.used.set(from, count);
-            chunk.released.clear(from, count);
+            released += chunk.take(from, count);
             let d = t.density(c);
             *d = d.alloc(count as u32, generation);
             if seen {

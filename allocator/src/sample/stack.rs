@@ -61,6 +61,15 @@ impl Stack {
         }
     }
 
+    /// Makes one without frames where it is to lie: it is 4 KiB, for which the thread may have no room.
+    ///
+    /// # Safety
+    /// `at` is aligned, and can be written to.
+    pub unsafe fn make_at(at: *mut Self) {
+        // SAFETY: the caller's contract. Each field is numbers, a bool or a pointer, and as zeroes what `new` has.
+        unsafe { at.write_bytes(0, 1) };
+    }
+
     /// One with these return addresses, the innermost first, wherever they come from.
     pub fn of(addresses: &[usize]) -> Self {
         let mut stack = Self::new();

@@ -20,17 +20,19 @@ impl Entry {
     /// No span.
     pub const NONE: Self = Self(0);
 
-    /// Of page `page` of `span`; of a large object the pages are all alike.
-    pub fn new(span: &Span, page: usize) -> Self {
+    /// Of the first page of `span`.
+    pub fn new(span: &Span) -> Self {
         let at = core::ptr::from_ref(span).expose_provenance() as u64;
-        let class = span.class();
-        let page = if class == SizeClass::LARGE {
-            0
-        } else {
-            page as u64
-        };
-        debug_assert!(at << BELOW >> BELOW == at && page <= u64::from(u8::MAX));
-        Self(at << BELOW | page << 8 | class.index() as u64)
+        debug_assert!(at << BELOW >> BELOW == at);
+        Self(at << BELOW | span.class().index() as u64)
+    }
+
+    /// That of the page `pages` further on in the same span; of a large object they are all alike.
+    #[inline(always)]
+    pub fn further(self, pages: usize) -> Self {
+        let large = self.class() == SizeClass::LARGE.index();
+        debug_assert!(large || self.page() + pages <= usize::from(u8::MAX));
+        Self(self.0 + if large { 0 } else { (pages as u64) << 8 })
     }
 
     /// What was stored.
@@ -81,7 +83,7 @@ mod tests {
                 &*at.cast::<Span>()
             };
             for page in 0..class.pages() {
-                let entry = Entry::from_raw(Entry::new(span, page).to_raw());
+                let entry = Entry::from_raw(Entry::new(span).further(page).to_raw());
                 assert!(core::ptr::eq(entry.span(), span));
                 assert_eq!((entry.class(), entry.page()), (class.index(), page));
             }

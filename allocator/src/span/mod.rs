@@ -16,13 +16,14 @@
 //!   has made the slot free, until a cache takes it. So one look at it tells
 //!   whether an address may be freed. Being a byte, any thread writes it by a plain store.
 //!
-//! What makes a slot free at a sweep is one question, [`Span::condemned`],
+//! What makes a slot free at a sweep is one question, `Span::condemned`,
 //! answered from the death bytes.
 
 mod dead;
 mod death_bytes;
 mod entry;
 mod list;
+mod mask;
 mod misuse;
 mod plot;
 mod rarity;
@@ -34,6 +35,7 @@ mod word;
 pub use death_bytes::Tag;
 pub use entry::Entry;
 pub use list::SpanList;
+pub(crate) use mask::Mask;
 pub use misuse::Misuse;
 pub use plot::{Grave, Plot};
 pub(crate) use shared::{MASKS, SHARED};
@@ -104,7 +106,7 @@ pub struct Span {
     class: SizeClass,
     pub(crate) state: AtomicU8,
     dirty: AtomicU8,
-    /// How many slots were taken when it was filed. Written and read under the class's lock.
+    /// How many slots were taken when it was filed, or lent to a cache. Written and read under the class's lock.
     filed: AtomicU16,
     /// Of its objects that were sampled for the heap profile: null in most spans, and all that a sweep
     /// of these looks at.
@@ -225,6 +227,7 @@ impl Span {
     }
 
     /// Whether free slots may hold old contents.
+    #[inline]
     pub fn is_dirty(&self) -> bool {
         self.dirty.load(Relaxed) != 0
     }
@@ -308,12 +311,13 @@ impl Span {
         bits - self.beyond()
     }
 
-    /// The span is filed in a list, with so many slots taken.
+    /// The span is filed in a list, or lent to a cache, with so many slots taken.
     pub(crate) fn file(&self, taken: usize) {
         self.filed.store(taken as u16, Relaxed);
     }
 
-    /// How many slots are taken, while it is filed: nobody takes one then, and whoever frees one files it anew.
+    /// How many slots were taken when it was filed or lent. While it is filed that is how many are: nobody takes one
+    /// then, and whoever frees one files it anew.
     pub(crate) fn filed(&self) -> usize {
         usize::from(self.filed.load(Relaxed))
     }
@@ -423,14 +427,17 @@ impl Span {
     /// The address lies in this span's pages.
     pub unsafe fn free_now(&self, address: usize) -> Result<bool, Misuse> {
         let page = (address - self.base()) / PAGE;
-        let plot = Plot::new(Entry::new(self, page), address);
+        let plot = Plot::new(Entry::new(self).further(page), address);
+        let tag = Tag::FIRST;
         // SAFETY: the caller's contract; a plot's grave.
-        let plain = unsafe {
-            let grave = plot.grave(address);
-            grave.is_some_and(|grave| grave.bury(Tag::FIRST))
-        };
-        if !plain && !self.bury_rarity(address, Tag::FIRST)? {
-            return Ok(false);
+        let plain = unsafe { plot.grave(address).is_some_and(|grave| grave.bury(tag)) };
+        if !plain {
+            match self.bury_shared(address, tag) {
+                Some(true) => {}
+                Some(false) => return Ok(false),
+                None if self.bury_large(address, tag) => {}
+                None => return Err(self.what_is_wrong(address)),
+            }
         }
         let slot = self.slot_of(address);
         self.dirty.store(1, Relaxed);

@@ -73,6 +73,12 @@ impl Plot {
         self.bytes
     }
 
+    /// The span, null where there is none.
+    #[inline(always)]
+    pub fn span(&self) -> *const Span {
+        with_exposed_provenance(self.header)
+    }
+
     /// Where the death of the object at `address` is written. `None`: it is a large object, or no slot
     /// begins there.
     ///

@@ -109,6 +109,45 @@ fn large_objects_are_aligned_reused_and_released() {
 }
 
 #[test]
+fn objects_are_told_of_when_a_cache_has_done_with_their_span_and_not_after_a_sweep_began() {
+    let heap = heap(Failing::never());
+    let cache = cache(heap).unwrap();
+    let told = || heap.heard() as usize;
+    let done = || {
+        // SAFETY: the test's own cache.
+        unsafe { heap.return_spans(cache) };
+        told()
+    };
+    let slots = 8192 / 1024;
+    let objects: Vec<_> = (0..slots + 3)
+        .map(|_| small(heap, cache, 1024).unwrap())
+        .collect();
+    assert_eq!(told(), 8192, "the span at hand is not counted yet");
+    let large = heap.alloc_large(40_000, 1).unwrap();
+    let large_bytes = 40_000_usize.next_multiple_of(PAGE);
+    assert_eq!(told(), 8192 + large_bytes);
+    assert_eq!(done(), 11 * 1024 + large_bytes);
+    assert_eq!(heap.allocated().kept_bytes() as usize, told());
+
+    // Two more in the span of three, one in a span of another class, which a sweep finds in the cache.
+    let more: Vec<_> = (0..2).map(|_| small(heap, cache, 1024).unwrap()).collect();
+    assert_eq!(done(), 13 * 1024 + large_bytes);
+    small(heap, cache, 256).unwrap();
+    let ever = objects.iter().chain(&more).chain([&large.at]);
+    ever.for_each(|&at| free(heap, cache, at));
+    cycle(heap);
+    let untold = heap.allocated().kept_bytes() as usize - told();
+    assert_eq!(untold, 256);
+    sweep(heap);
+    assert_eq!(
+        done(),
+        0,
+        "what was swept is taken off, what is untold stays so"
+    );
+    assert_eq!(heap.allocated().kept_bytes(), 256);
+}
+
+#[test]
 fn the_counters_of_pages_always_add_up_to_what_was_grown() {
     let heap = heap(Failing::never());
     let cache = cache(heap).unwrap();

@@ -3,11 +3,12 @@
 
 use crate::Flaw::{self, Nothing};
 use crate::death_log::DeathLog;
-use crate::sync::AtomicUsize;
+use crate::mask::Mask;
+use crate::sync::{AtomicU16, AtomicUsize};
 use crate::{each_ordering_is_needed, holds_only_whole};
 use loom::cell::UnsafeCell;
+use loom::sync::atomic::AtomicU8;
 use loom::sync::atomic::Ordering::Relaxed;
-use loom::sync::atomic::{AtomicU8, AtomicU16};
 use loom::sync::{Arc, Mutex};
 use loom::thread;
 
@@ -242,28 +243,28 @@ fn a_snapshot_never_has_more_freed_than_allocated(flaw: Flaw) {
 }
 
 /// Two objects share a block. Two threads write their deaths down, `Span::bury_shared`, while the one that
-/// filled the block leaves it, `Heap::leave_shared`: at the offset of the third bit none ever started.
+/// filled the block leaves it, `Heap::leave_shared`.
 fn of_those_who_clear_a_shared_blocks_mask_one_sees_it_die(flaw: Flaw) {
-    let mask = Arc::new(AtomicU16::new(0b111));
-    let clear = move |mask: &AtomicU16, bits: u16| {
-        let before = match flaw {
-            Flaw::ClearsInTwoSteps => {
-                let before = mask.load(Relaxed);
-                mask.store(before & !bits, Relaxed);
-                before
-            }
-            _ => mask.fetch_and(!bits, Relaxed),
-        };
-        usize::from(before & !bits == 0)
+    let mask = Arc::new(Mask(AtomicU16::new(0)));
+    mask.open();
+    let bury = move |mask: &Mask, bit: u16| match flaw {
+        Flaw::ClearsInTwoSteps => {
+            let before = mask.0.load(Relaxed);
+            mask.0.store(before & !bit, Relaxed);
+            before == bit
+        }
+        _ => mask.bury(bit).expect("the object lives"),
     };
-    let deaths = [0b001, 0b010].map(|bit| {
+    let starts = [1 << 0, 1 << 8];
+    let deaths = starts.map(|bit| {
         let mask = Arc::clone(&mask);
-        thread::spawn(move || clear(&mask, bit))
+        thread::spawn(move || bury(&mask, bit))
     });
-    let left = clear(&mask, 0b100);
+    let left = mask.close(starts[0] | starts[1]);
     let seen = deaths.map(|death| death.join().expect("the thread ends"));
-    let seen = left + seen.iter().sum::<usize>();
+    let seen = usize::from(left) + seen.into_iter().filter(|&last| last).count();
     assert_eq!(seen, 1, "nobody saw it, or two did");
+    assert_eq!(mask.bury(starts[0]), None, "it is dead");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What threads can see of each other, in every order that the memory model allows.
 //!
 //! Where what threads share has a file of its own in `src/`, that very file is compiled here once more, over loom's
-//! atomics ([`sync`]): the lock, the allocation word, the death log, a sweep's progress. What is around them (whose
+//! atomics ([`sync`]): the lock, the allocation word, the death log, a shared block's mask, a sweep's progress. What is around them (whose
 //! turn it is under which lock) stands here once more, small: the same steps in the same order. loom runs through all
 //! interleavings, and all that loads may see.
 //!
@@ -15,7 +15,7 @@
 //! | a log drained by another thread; the flip of the epoch | `deaths::a_death_is_dealt_with_once…` | the log started anew without its lock; the tag outside the lock; deaths taken after the lock is given back |
 //! | slots between caches and sweeps | `slots::` | the sweep reads death bytes first; who takes or gives back slots writes them last |
 //! | spans between cache, central lists and sweepers | `sweeps::a_span…` | a cached span swept as if nobody had it; put back unswept; reclaimed on the strength of a look without the lock |
-//! | the end of a sweep | `sweeps::a_sweep…`, `sweeps::who_sees…` | begun before all is known |
+//! | the end of a sweep, and the next | `sweeps::a_sweep…`, `sweeps::who_sees…`, `sweeps::a_new_sweep…` | begun before all is known; a class left after its lock is given back |
 //! | a thread's end while its objects are freed elsewhere | `deaths::a_cache…`, `sweeps::a_span…` | the cache handed on before its log is empty |
 //! | a consistent snapshot | `deaths::a_snapshot…` | what was allocated read before the lock is taken |
 //! | a block that tiny objects share | `deaths::of_those…` | its mask changed in two steps |
@@ -30,12 +30,18 @@ mod slots;
 mod sweeps;
 mod sync;
 
+#[allow(dead_code, reason = "`progress.rs` has one of them")]
+#[path = "../../src/counters.rs"]
+mod counters;
 #[allow(dead_code, reason = "models use what can go wrong")]
 #[path = "../../src/death_log.rs"]
 mod death_log;
 #[allow(dead_code, reason = "models use what can go wrong")]
 #[path = "../../src/lock.rs"]
 mod lock;
+#[allow(dead_code, reason = "models use what can go wrong")]
+#[path = "../../src/span/mask.rs"]
+mod mask;
 #[allow(dead_code, reason = "models use what can go wrong")]
 #[path = "../../src/heap/progress.rs"]
 mod progress;
@@ -67,6 +73,7 @@ enum Flaw {
     PutBackUnswept,
     ReclaimTrustsItsFirstLook,
     BegunBeforeAllIsKnown,
+    ClassLeftWithoutLock,
 }
 
 /// Runs the model as it is, which must hold, and with each of these flaws, which must fail.

@@ -109,6 +109,53 @@ fn a_sweep_is_not_done_before_all_is_known_and_swept(flaw: Flaw) {
     assert!(progress.is_done());
 }
 
+/// Looks where the sweep under way is, as `Heap::sweep_some` does, until it has swept a span or there is none.
+fn sweep_some(progress: &Progress, classes: &[Mutex<Of>; 2], flaw: Flaw) -> bool {
+    while let Some(number) = progress.class() {
+        let mut span = classes[number].lock().expect("no panic");
+        if *span == Of::NoneYet {
+            *span = Of::ThisSweep;
+            progress.saw(1, 1);
+            return true;
+        }
+        if flaw == Flaw::ClassLeftWithoutLock {
+            drop(span);
+        }
+        progress.leave_class(number);
+    }
+    false
+}
+
+/// A thread is at a class without unswept spans while another ends the sweep, and begins the next.
+fn a_new_sweep_passes_over_no_class(flaw: Flaw) {
+    let progress = Arc::new(Progress::new());
+    let epoch = progress.begin();
+    progress.add(1);
+    progress.begun(epoch);
+    let classes = Arc::new([Mutex::new(Of::ThisSweep), Mutex::new(Of::NoneYet)]);
+    let other = {
+        let (progress, classes) = (Arc::clone(&progress), Arc::clone(&classes));
+        thread::spawn(move || _ = sweep_some(&progress, &classes, flaw))
+    };
+    // As `Heap::sweep_some_of` does.
+    let mut span = classes[1].lock().expect("no panic");
+    if *span == Of::NoneYet {
+        *span = Of::ThisSweep;
+        progress.saw(1, 1);
+    }
+    drop(span);
+    let epoch = progress.begin();
+    for class in classes.iter() {
+        let mut span = class.lock().expect("no panic");
+        *span = Of::NoneYet;
+        progress.add(1);
+    }
+    progress.begun(epoch);
+    other.join().expect("the other ends");
+    while sweep_some(&progress, &classes, flaw) {}
+    assert!(progress.is_done(), "nobody finds what is unswept");
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     Cached,
@@ -290,6 +337,10 @@ fn spans_are_swept_in_steps_of_this_order() {
     holds_only_whole(
         a_sweep_is_not_done_before_all_is_known_and_swept,
         &[Flaw::BegunBeforeAllIsKnown],
+    );
+    holds_only_whole(
+        a_new_sweep_passes_over_no_class,
+        &[Flaw::ClassLeftWithoutLock],
     );
 }
 

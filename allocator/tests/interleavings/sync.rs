@@ -163,6 +163,7 @@ macro_rules! atomic {
     };
 }
 
+atomic!(AtomicU16, u16);
 atomic!(AtomicU32, u32);
 atomic!(AtomicU64, u64);
 atomic!(AtomicUsize, usize);

@@ -43,6 +43,13 @@ fn dead(settings: Settings, bytes: &str, amount: &impl Fn(u64) -> String) -> Str
         gc_percent,
         trigger,
     } = settings;
+    if gc_percent < 0 && trigger < 1 << 60 {
+        return format!(
+            "{bytes} is dead and waits for the next cycle at {}, which GOMEMLIMIT brings: GOGC=100, or a lower \
+             GOMEMLIMIT, would bring it sooner.",
+            amount(trigger)
+        );
+    }
     if gc_percent < 0 {
         return format!(
             "{bytes} is dead and waits for a cycle that GOGC=off puts off: GOGC=100, or a GOMEMLIMIT, would bring one."
@@ -53,10 +60,14 @@ fn dead(settings: Settings, bytes: &str, amount: &impl Fn(u64) -> String) -> Str
     } else {
         String::new()
     };
-    format!(
-        "{bytes} is dead and waits for the next cycle{when}: GOGC={} would about halve it.",
-        (gc_percent / 2).max(1)
-    )
+    match gc_percent / 2 {
+        0 => format!(
+            "{bytes} is dead and waits for the next cycle{when}, which GOGC={gc_percent} brings as early as a GOGC can."
+        ),
+        half => format!(
+            "{bytes} is dead and waits for the next cycle{when}: GOGC={half} would about halve it."
+        ),
+    }
 }
 
 fn free(
@@ -110,7 +121,10 @@ fn plain(cause: Cause) -> &'static str {
             "is C's heap, and memory that others than this heap mapped: no knob of this heap moves it; look \
              for a leak in C code."
         }
-        Cause::Files => "is files that are mapped: the kernel takes it back when it needs it.",
+        Cause::Files => {
+            "is files that are mapped, which the kernel takes back when it needs it, and shared memory, which stays until it \
+             is unmapped or swapped out."
+        }
         Cause::Binary => {
             "is the program and its libraries: stripping and fewer dependencies move it."
         }

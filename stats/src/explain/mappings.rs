@@ -112,11 +112,8 @@ fn begin<'a>(
     let from = u64::from_str_radix(from, 16).ok()?;
     let end = u64::from_str_radix(to, 16).ok()?;
     let (perms, rest) = rest.split_once(' ')?;
-    let mut fields = rest.splitn(4, ' ');
-    let inode = fields.nth(2)?;
-    let path = fields.next().unwrap_or("").trim_start();
+    let path = rest.splitn(4, ' ').nth(3).unwrap_or("").trim_start();
     let follows = before.end == from;
-    let anonymous = inode == "0" && path.is_empty();
     let owner = match path {
         "[anon:goheap: heap]" => Owner::Heap,
         "[anon:goheap: metadata]" | "[anon:goheap: guarded]" => Owner::Metadata,
@@ -137,14 +134,18 @@ fn begin<'a>(
         _ if path.starts_with("[stack") || path.starts_with("[anon: glibc: pthread stack") => {
             Owner::Stack
         }
-        _ if path.starts_with("[anon: glibc: ") => Owner::CHeap,
+        // Others name what they map, too: C's library, and Go's runtime, say.
+        _ if path.starts_with("[anon:") => Owner::CHeap,
+        _ if path.starts_with("[anon_shmem:") => Owner::File,
         _ if path.starts_with('[') => Owner::Other,
         _ if path == program || is_library(path) => Owner::Binary,
         _ => Owner::File,
     };
     Some(Before {
         end,
-        guard: anonymous && perms.starts_with("---") && end.saturating_sub(from) <= LARGEST_GUARD,
+        guard: path.is_empty()
+            && perms.starts_with("---")
+            && end.saturating_sub(from) <= LARGEST_GUARD,
         owner,
         path,
     })
@@ -152,5 +153,7 @@ fn begin<'a>(
 
 fn is_library(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
+    // An update has put another in its place.
+    let name = name.strip_suffix(" (deleted)").unwrap_or(name);
     name.ends_with(".so") || name.contains(".so.")
 }

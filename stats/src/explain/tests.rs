@@ -160,6 +160,21 @@ fn live_is_as_requested_and_rounding_where_something_is_sampled() {
 }
 
 #[test]
+fn what_follows_a_page_that_nobody_may_touch_is_a_stack_unless_the_page_has_a_name() {
+    let after = |name: &str| {
+        let smaps = format!(
+            "7f0000000000-7f0000001000 ---p 00000000 00:00 0 {name}\n\
+             7f0000001000-7f0000801000 rw-p 00000000 00:00 0\n\
+             Rss: 16 kB\n"
+        );
+        let maps = Mappings::read(&smaps, "", 0..0);
+        (maps.stacks, maps.c_heap)
+    };
+    assert_eq!(after(""), (16 << 10, 0));
+    assert_eq!(after("[anon:goheap: guarded]"), (0, 16 << 10));
+}
+
+#[test]
 fn what_went_back_meanwhile_is_taken_off_what_was_retained() {
     let mut maps = maps();
     maps.heap -= 70 << 10;
@@ -286,7 +301,7 @@ fn each_cause_is_told_with_what_moves_it() {
         (Cause::TableData, "fewer and larger objects"),
         (Cause::Stacks, "fewer threads"),
         (Cause::CHeap, "a leak in C code"),
-        (Cause::Files, "the kernel takes it back"),
+        (Cause::Files, "the kernel takes back"),
         (Cause::Binary, "stripping"),
         (Cause::Unknown, "no known cause"),
     ] {
@@ -309,12 +324,10 @@ fn what_is_dead_is_told_with_when_its_cycle_comes_if_it_does() {
     };
     assert!(told(100, u64::MAX).contains("the next cycle: GOGC=50 would"));
     assert!(told(100, (1 << 60) - 1).contains("the next cycle at 1152921504606846975 B"));
-    assert!(
-        told(1, 1000).contains("GOGC=1 would"),
-        "0 would be no garbage at all"
-    );
-    assert!(told(0, 1000).contains("GOGC=1 would"));
-    assert!(told(-1, 1000).contains("GOGC=off puts off"));
+    assert!(told(2, 1000).contains("GOGC=1 would"));
+    assert!(told(1, 1000).contains("which GOGC=1 brings as early as a GOGC can"));
+    assert!(told(0, 1000).contains("which GOGC=0 brings as early"));
+    assert!(told(-1, u64::MAX).contains("GOGC=off puts off"));
 }
 
 proptest! {
@@ -333,4 +346,32 @@ proptest! {
         prop_assert_eq!(sum, explained.rss);
         prop_assert_eq!(sum, maps.total());
     }
+}
+
+#[test]
+fn memory_that_others_named_is_others_and_a_library_stays_one_when_it_is_deleted() {
+    let owner = |path: &str| {
+        let smaps =
+            format!("7f0000000000-7f0000001000 rw-p 00000000 00:00 0    {path}\nRss: 4 kB\n");
+        Mappings::read(&smaps, "/usr/bin/it", 0..0)
+    };
+    assert_eq!(owner("[anon: Go: heap]").c_heap, 4096);
+    assert_eq!(owner("[anon_shmem:cache]").files, 4096);
+    assert_eq!(owner("/usr/lib/a.so (deleted)").binary, 4096);
+    assert_eq!(owner("[anon:goheap: heap]").heap, 4096);
+    assert_eq!(owner("[vvar]").others, 4096);
+}
+
+#[test]
+fn a_cycle_that_the_limit_brings_is_told_with_it() {
+    let settings = Settings {
+        gc_percent: -1,
+        trigger: 1000,
+    };
+    let told = told_of(Cause::Dead, settings);
+    assert!(
+        told.contains("at 1000 B, which GOMEMLIMIT brings"),
+        "{told}"
+    );
+    assert!(told_of(Cause::Files, settings).contains("shared memory"));
 }

@@ -155,7 +155,6 @@ impl Run {
     /// Whether it is a sparse span; see [`SPARSE`].
     pub fn is_sparse(&self) -> bool {
         matches!(self.state, State::InUse | State::Unswept)
-            && self.slots > 1
             && self.live > 0
             && self.occupancy() <= SPARSE
     }

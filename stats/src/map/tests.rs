@@ -154,6 +154,12 @@ fn ages_lie_between_a_spans_opening_and_the_last_time_that_it_was_allocated_from
     let first = age(0, None);
     assert_eq!((first.least_cycles, first.most_cycles), (0, 10));
     assert_eq!((first.least_seconds, first.most_seconds), (0.0, 10.5));
+    let started = Moment {
+        started_ns: 250_000_000,
+        ..moment()
+    };
+    let first = started.age(&span(0, 1, 0));
+    assert_eq!((first.most_cycles, first.most_seconds), (10, 10.25));
 }
 
 #[test]
@@ -164,13 +170,19 @@ fn what_is_too_long_ago_is_as_old_as_the_program_at_most_and_as_what_is_known_at
         moment.ends_ns[(number as usize - 1) % KNOWN_CYCLES] = number * 1_000_000_000;
     }
     moment.taken_ns = 1_000_000_000_000;
-    let age = moment.age(&Run {
-        opened: 3,
-        left: Some(5),
-        ..span(0, 1, 0)
-    });
-    assert_eq!((age.least_cycles, age.most_cycles), (995, 997));
-    assert_eq!((age.least_seconds, age.most_seconds), (255.0, 1000.0));
+    let age = |opened, left| {
+        moment.age(&Run {
+            opened,
+            left: Some(left),
+            ..span(0, 1, 0)
+        })
+    };
+    let old = age(3, 5);
+    assert_eq!((old.least_cycles, old.most_cycles), (995, 997));
+    assert_eq!((old.least_seconds, old.most_seconds), (255.0, 1000.0));
+    // The oldest cycle whose end is known, and the one before.
+    assert_eq!(age(745, 1000).most_seconds, 255.0);
+    assert_eq!(age(744, 1000).most_seconds, 1000.0);
 }
 
 #[test]
@@ -232,12 +244,13 @@ proptest! {
             state: State::Unswept,
             ..run
         };
-        let words: Vec<AtomicU64> = (0..Sheet::bytes(2) / 8).map(|_| AtomicU64::new(0)).collect();
+        let idle = Run::idle(address, run.bytes, State::Released);
+        let runs = vec![run, large, idle];
+        let words: Vec<AtomicU64> = (0..Sheet::bytes(3) / 8).map(|_| AtomicU64::new(0)).collect();
         let mut sheet = Sheet::new(&words);
-        sheet.add(&run);
-        sheet.add(&large);
+        runs.iter().for_each(|run| sheet.add(run));
         sheet.finish(&moment());
-        prop_assert_eq!(Sheet::new(&words).read(), Ok((moment(), vec![run, large])));
+        prop_assert_eq!(Sheet::new(&words).read(), Ok((moment(), runs)));
     }
 
     #[test]

@@ -84,10 +84,8 @@ impl<'a> Sheet<'a> {
 }
 
 fn to_words(run: &Run) -> [u64; RUN] {
-    let slot = match run.class {
-        0 => 0,
-        _ => run.slot_bytes >> SLOT_SHIFT,
-    };
+    // A large object's do not fit, and are not read: its run is as long.
+    let slot = run.slot_bytes >> SLOT_SHIFT;
     [
         run.address,
         run.bytes >> PAGE_SHIFT

@@ -155,7 +155,7 @@ impl<T: Eq + Hash> Numbers<T> {
     fn of(&mut self, thing: T) -> (usize, bool) {
         let next = self.0.len();
         let number = *self.0.entry(thing).or_insert(next);
-        (number, number == next && self.0.len() > next)
+        (number, number == next)
     }
 }
 
@@ -198,6 +198,7 @@ impl Builder<'_> {
             let here = |call: &u64| (mapping.start..mapping.end).contains(call);
             let known = symbols.frames.iter().filter(|(call, _)| here(call));
             let frames = || known.clone().flat_map(|(_, frames)| frames);
+            let has_lines = frames().any(|f| f.line > 0);
             let written = Mapping {
                 id: i as u64 + 1,
                 memory_start: mapping.start,
@@ -207,8 +208,8 @@ impl Builder<'_> {
                 build_id: self.strings.of(&mapping.build_id),
                 has_functions: frames().next().is_some(),
                 has_filenames: frames().any(|f| !f.file.is_empty()),
-                has_line_numbers: frames().any(|f| f.line > 0),
-                has_inline_frames: frames().any(|f| f.line > 0),
+                has_line_numbers: has_lines,
+                has_inline_frames: has_lines,
             };
             self.profile.mapping.push(written);
         }

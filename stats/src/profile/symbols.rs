@@ -64,7 +64,13 @@ impl Symbols {
         for (i, &address) in stack.iter().enumerate() {
             let call = call_of(address);
             let frames = self.frames_at(call);
-            let own = frames.iter().position(|f| !allocates(&f.function));
+            // Nothing of the program's own is inlined into the allocator.
+            let own = match frames.last() {
+                Some(outermost) if is_allocator(&outermost.function) => None,
+                _ => frames
+                    .iter()
+                    .position(|f| !allocates(&f.function) && !is_library(&f.file)),
+            };
             let skipped = match own {
                 Some(own) => own,
                 None if frames.is_empty() => 0,
@@ -99,9 +105,37 @@ impl Symbols {
     }
 }
 
-/// Whether a function is the allocator's, or one of the standard libraries' that allocates for whoever
-/// calls it.
-fn allocates(function: &str) -> bool {
+/// Whether a source file is one of the standard libraries that allocate for whoever calls them: where debug
+/// information is lines alone, names of inlined functions do not say so.
+fn is_library(file: &str) -> bool {
+    let within = |library| file.contains(library);
+    [
+        "/library/alloc/src/",
+        "/library/core/src/",
+        "/library/std/src/",
+    ]
+    .into_iter()
+    .any(within)
+        || file.contains("/hashbrown-") && file.contains("/src/")
+}
+
+/// What stands behind a function's angle brackets and references: the type whose function it is.
+fn path_of(function: &str) -> &str {
+    let path = function.trim_start_matches(['<', '&', '*', '[', '(']);
+    ["mut ", "const ", "dyn "]
+        .iter()
+        .fold(path, |path, word| path.strip_prefix(word).unwrap_or(path))
+}
+
+fn is_within(path: &str, crates: &[&str]) -> bool {
+    crates.iter().any(|name| {
+        let rest = path.strip_prefix(name);
+        rest.is_some_and(|rest| rest.starts_with("::") || rest.starts_with('['))
+    })
+}
+
+/// Whether a function is the allocator's, or a door to it.
+fn is_allocator(function: &str) -> bool {
     const C: [&str; 16] = [
         "malloc",
         "calloc",
@@ -120,35 +154,29 @@ fn allocates(function: &str) -> bool {
         "__libc_malloc",
         "strdup",
     ];
-    const WITHIN: [&str; 6] = [
-        "alloc",
-        "core",
-        "std",
-        "goheap",
-        "goheap_allocator",
-        "hashbrown",
-    ];
+    let path = path_of(function);
+    let base = function.split('(').next().unwrap_or(function).trim_end();
+    C.contains(&base)
+        || path.starts_with("__rustc::__r")
+        || is_within(path, &["goheap", "goheap_allocator"])
+}
+
+/// Whether a function is the allocator's, or one of the standard libraries' that allocates for whoever
+/// calls it.
+fn allocates(function: &str) -> bool {
+    const LIBRARIES: [&str; 4] = ["alloc", "core", "std", "hashbrown"];
     const PRIMITIVE: [&str; 18] = [
         "u8", "u16", "u32", "u64", "u128", "usize", "i8", "i16", "i32", "i64", "i128", "isize",
         "f32", "f64", "bool", "char", "str", "()",
     ];
-    // Behind angle brackets and references stands the type whose function it is.
-    let path = function.trim_start_matches(['<', '&', '*', '[', '(']);
-    let path = ["mut ", "const ", "dyn "]
-        .iter()
-        .fold(path, |path, word| path.strip_prefix(word).unwrap_or(path));
-    let base = function.split('(').next().unwrap_or(function).trim_end();
+    let path = path_of(function);
     let of_primitive = |name: &&str| {
         path.strip_prefix(*name)
             .is_some_and(|p| p.starts_with(" as "))
     };
-    C.contains(&base)
+    is_allocator(function)
         || function.starts_with('<') && PRIMITIVE.iter().any(of_primitive)
-        || path.starts_with("__rustc::__r")
-        || WITHIN.iter().any(|name| {
-            let rest = path.strip_prefix(name);
-            rest.is_some_and(|rest| rest.starts_with("::") || rest.starts_with('['))
-        })
+        || is_within(path, &LIBRARIES)
 }
 
 #[cfg(test)]
@@ -217,5 +245,40 @@ mod tests {
         assert_eq!(hidden.len(), 2, "not all of a stack is left out");
         let unknown = symbols.places(&[10, 50]);
         assert_eq!(unknown.len(), 1, "what nobody knows may be the program's");
+    }
+
+    /// As it is where debug information is lines alone: outermost functions have their linker's names,
+    /// and those inlined into them have neither module nor type.
+    #[test]
+    fn where_names_are_bare_a_site_is_found_all_the_same() {
+        let library = |function: &str| Frame {
+            file: "/rustc/0123/library/alloc/src/vec/mod.rs".to_owned(),
+            ..frame(function)
+        };
+        let symbols = Symbols {
+            mappings: Vec::new(),
+            frames: HashMap::from([
+                (
+                    9,
+                    vec![
+                        frame("{closure#0}"),
+                        frame("with_last_stack"),
+                        frame("goheap::profile::sample"),
+                    ],
+                ),
+                (19, vec![frame("finish"), frame("malloc")]),
+                (
+                    29,
+                    vec![
+                        library("with_capacity_in"),
+                        library("from_elem"),
+                        frame("app::fill"),
+                    ],
+                ),
+            ]),
+        };
+        let places = symbols.places(&[10, 20, 30]);
+        assert_eq!(places.len(), 1);
+        assert_eq!(symbols.frames_of(places[0]), [frame("app::fill")]);
     }
 }

@@ -182,24 +182,101 @@ fn what_is_written_is_a_whole_profile() {
 }
 
 #[test]
+fn each_mapping_says_what_is_known_in_it() {
+    let mut symbols = symbols();
+    let program = symbols.mappings[0].clone();
+    let at = |start: u64| Mapping {
+        start,
+        end: start + 0x1000,
+        ..program.clone()
+    };
+    symbols.mappings.extend([at(0x2000), at(0x3000)]);
+    // A library without debug information: its functions have names, and nothing more.
+    let exported = Frame {
+        function: "exported".to_owned(),
+        ..Frame::default()
+    };
+    symbols.frames.insert(0x2010, vec![exported]);
+    let stack = [0x1021, 0x2011, 0x3011, 0x4011];
+    let p = samples(vec![site(&stack, 64, 1, 0)]).to_proto(&symbols, Shown::InUse);
+    let known = p.mapping.iter().map(|m| {
+        (
+            m.id,
+            [
+                m.has_functions,
+                m.has_filenames,
+                m.has_line_numbers,
+                m.has_inline_frames,
+            ],
+        )
+    });
+    assert_eq!(
+        known.collect::<Vec<_>>(),
+        [
+            (1, [true; 4]),
+            (2, [true, false, false, false]),
+            (3, [false; 4])
+        ]
+    );
+    let places = p.location.iter().map(|l| (l.id, l.mapping_id, l.address));
+    let expected = [
+        (1, 1, 0x1020),
+        (2, 2, 0x2010),
+        (3, 3, 0x3010),
+        (4, 0, 0x4010),
+    ];
+    assert_eq!(places.collect::<Vec<_>>(), expected);
+    assert_eq!(p.sample[0].location_id, [1, 2, 3, 4]);
+}
+
+#[test]
 fn the_text_is_gos() {
     let mut text = Vec::new();
-    let from = samples(vec![site(&[0x1021, 0x1031], 64, 3, 1)]);
-    from.write_text(&symbols(), &crate::MemStats::zeroed(), &mut text)
-        .expect("a vector takes all");
+    let from = samples(vec![site(&[0x1011, 0x1021, 0x1031, 0x9001], 64, 3, 1)]);
+    from.write_text(
+        &symbols(),
+        &crate::MemStats::zeroed(),
+        Some(4096),
+        &mut text,
+    )
+    .expect("a vector takes all");
     let text = String::from_utf8(text).expect("text");
     let mut lines = text.lines();
     assert_eq!(
         lines.next(),
         Some("heap profile: 2: 128 [3: 192] @ heap/1048576")
     );
-    assert_eq!(lines.next(), Some("2: 128 [3: 192] @ 0x1021 0x1031"));
     assert_eq!(
         lines.next(),
-        Some("#\t0x1021\talloc::vec::push\t\tsrc/main.rs:2")
+        Some("2: 128 [3: 192] @ 0x1011 0x1021 0x1031 0x9001")
     );
+    let shown: Vec<_> = lines.by_ref().take_while(|line| !line.is_empty()).collect();
+    let expected = [
+        "#\t0x1021\tapp::fill\t\tsrc/main.rs:3",
+        "#\t0x1031\tmain\t\tsrc/main.rs:4",
+        "#\t0x9001",
+    ];
+    assert_eq!(shown, expected, "as Go leaves out its runtime's");
     assert!(
         text.contains("\n# runtime.MemStats\n# Alloc = 0\n"),
         "{text}"
     );
+    assert!(
+        text.ends_with("\n# DebugGC = false\n# MaxRSS = 4096\n"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_text_of_what_all_lives_tells_pprof_that_it_has_what_was_allocated() {
+    let mut text = Vec::new();
+    samples(vec![site(&[0x1021], 64, 2, 0)])
+        .write_text(&symbols(), &crate::MemStats::zeroed(), None, &mut text)
+        .expect("a vector takes all");
+    let text = String::from_utf8(text).expect("text");
+    assert!(
+        text.starts_with("heap profile: 2: 128 [2: 129] @ heap/1048576\n2: 128 [2: 128] @"),
+        "{text}"
+    );
+    assert!(!text.contains("MaxRSS"), "{text}");
 }

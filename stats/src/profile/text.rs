@@ -1,14 +1,14 @@
 //! The profile as text, as Go writes it for `?debug=1`: what was sampled, not yet scaled, for that
 //! format says at which rate and leaves the rest to its readers.
 
-use super::symbols::call_of;
 use super::{Samples, Site, Symbols};
 use crate::MemStats;
 use std::io::{self, Write};
 
 impl Samples {
     /// Writes the profile in Go's old text format: a line a site with counts of samples, its addresses and what they
-    /// are, and below them the counters.
+    /// are but for the allocator's own, and below them the counters, and the most bytes that were resident if they
+    /// are known (Go: `writeHeapInternal`). The largest site stands first; Go 1.27 has it last.
     ///
     /// # Errors
     /// What `to` refuses.
@@ -16,6 +16,7 @@ impl Samples {
         &self,
         symbols: &Symbols,
         stats: &MemStats,
+        max_rss: Option<u64>,
         mut to: impl Write,
     ) -> io::Result<()> {
         let counts = |site: &Site| {
@@ -29,7 +30,9 @@ impl Samples {
                 *sum += count;
             }
         }
-        let [objects, bytes, all, all_bytes] = total;
+        let [objects, bytes, all, mut all_bytes] = total;
+        // Where these are the same, pprof takes it that the lines below say nothing of what was allocated.
+        all_bytes += i64::from(all_bytes == bytes);
         writeln!(
             to,
             "heap profile: {objects}: {bytes} [{all}: {all_bytes}] @ heap/{}",
@@ -44,8 +47,12 @@ impl Samples {
                 write!(to, " {address:#x}")?;
             }
             writeln!(to)?;
-            for &address in &site.stack {
-                for frame in symbols.frames.get(&call_of(address)).into_iter().flatten() {
+            for place in symbols.places(&site.stack) {
+                let (address, frames) = (place.call + 1, symbols.frames_of(place));
+                if frames.is_empty() {
+                    writeln!(to, "#\t{address:#x}")?;
+                }
+                for frame in frames {
                     writeln!(
                         to,
                         "#\t{address:#x}\t{}\t\t{}:{}",
@@ -55,7 +62,8 @@ impl Samples {
             }
             writeln!(to)?;
         }
-        write_counters(stats, to)
+        write_counters(stats, &mut to)?;
+        max_rss.map_or(Ok(()), |bytes| writeln!(to, "# MaxRSS = {bytes}"))
     }
 }
 

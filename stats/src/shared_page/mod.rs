@@ -44,7 +44,7 @@ const KEEP: i64 = i64::MIN;
 
 /// Which process a page is of. A PID is used again, a PID with a start time is not; a PID means
 /// something in its own namespace only.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Identity {
     /// The inode of the PID namespace.
     pub namespace: u64,

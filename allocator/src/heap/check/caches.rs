@@ -96,7 +96,7 @@ impl<O: Os> Heap<O> {
         };
         // SAFETY: an entry of the table is a header, which lives for ever, or null.
         let span = unsafe { self.arena.span_of(block).as_ref() };
-        let mask = mask.load(Relaxed);
+        let mask = mask.glance();
         f.require(
             span.is_some_and(|span| span.shared_slot(block).is_some()) && mask | starts == u16::MAX,
             format_args!(

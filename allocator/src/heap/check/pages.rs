@@ -3,7 +3,7 @@
 use super::spans::Spans;
 use super::{Findings, Others};
 use crate::bits::summary::{FAN, width};
-use crate::bits::{LEVELS, Summaries, Summary};
+use crate::bits::{Summaries, Summary};
 use crate::heap::Heap;
 use crate::os::Os;
 use crate::page_heap::{PADDING, STACK_PAGES};
@@ -156,7 +156,7 @@ impl<O: Os> Heap<O> {
 
 /// Holds each level of summaries against the one below it.
 fn check_levels(summaries: &Summaries, f: &mut Findings) {
-    for level in 1..LEVELS {
+    for level in 1..=summaries.top {
         let entries = summaries.grown.div_ceil(FAN.pow(level as u32));
         for i in 0..entries {
             let merged = Summary::merge(
@@ -170,13 +170,17 @@ fn check_levels(summaries: &Summaries, f: &mut Findings) {
                     "summary {i} of level {level} is {entry:?}, the level below says {merged:?}"
                 ),
             );
-            f.require(
-                level < LEVELS - 1 || i >= summaries.first_top || entry.max == 0,
-                format_args!(
-                    "summary {i} of level {level} has idle pages, but searches begin at {}",
-                    summaries.first_top
-                ),
-            );
         }
+    }
+    for (i, entry) in
+        (0..summaries.first_top).zip(summaries.slice(summaries.top, 0, summaries.first_top))
+    {
+        f.require(
+            entry.max == 0,
+            format_args!(
+                "summary {i} of the top level has idle pages, but searches begin at {}",
+                summaries.first_top
+            ),
+        );
     }
 }

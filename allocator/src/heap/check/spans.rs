@@ -60,12 +60,13 @@ impl<O: Os> Heap<O> {
             let masks = |span: &Span| span.masks().map_or(0, |_| MASKS as u64);
             let (pages, mut left) = (sums.pages, 0);
             for (state, side, list) in lists.all() {
+                // The first one's link back says nothing.
                 let mut before = core::ptr::null_mut();
                 let mut len = 0;
                 for span in list.iter().take(list.len() + 1) {
                     let prev = span.prev.load(Relaxed);
                     f.require(
-                        prev == before,
+                        prev == before || before.is_null(),
                         format_args!(
                             "class {c}, {state:?} list: span {span:p} follows {before:p}, but links back to {prev:p}"
                         ),
@@ -143,7 +144,7 @@ impl<O: Os> Heap<O> {
         let counted = self.meta.used(Kind::Spans);
         f.equal("bytes of span headers", counted, block_bytes);
         if others == Others::Rest {
-            let counted = self.progress.state.load(Relaxed) / SPAN;
+            let counted = self.progress.turn.state.load(Relaxed) / SPAN;
             f.equal("spans left to sweep", counted, unswept);
         }
         sums
@@ -261,12 +262,12 @@ impl<O: Os> Heap<O> {
         pages: u64,
         f: &mut Findings,
     ) {
-        let freed = &self.freed[class.index()];
-        let (objects, bytes) = (freed.objects.get(), freed.bytes.get());
+        let counts = self.central.counts(class);
+        let (objects, bytes) = (counts.freed.get(), counts.freed_bytes.get());
         if class == SizeClass::LARGE {
             let kept = self.large.objects.get().wrapping_sub(objects);
             f.equal("large objects kept", kept, taken);
-            let kept = self.large.bytes.get().wrapping_sub(bytes);
+            let kept = self.large_bytes().wrapping_sub(bytes);
             f.equal("bytes in large objects", kept, pages * PAGE as u64);
             return;
         }
@@ -315,7 +316,7 @@ fn check_records(span: &Span, sums: &mut Spans, f: &mut Findings) {
 fn check_masks(span: &Span, others: Others, f: &mut Findings) {
     for slot in 0..span.slots() {
         let shared = span.death(slot).load(Relaxed) == SHARED;
-        let mask = span.masks().map_or(0, |masks| masks[slot].load(Relaxed));
+        let mask = span.masks().map_or(0, |masks| masks[slot].glance());
         f.require(
             shared == (mask != 0) || (shared && others == Others::Run),
             format_args!(

@@ -10,7 +10,7 @@ use crate::central::Lists;
 use crate::os::Linux;
 use crate::page_heap::{State as Pages, Tables};
 use crate::span::{FREE, Span, State, Tag};
-use crate::{Cache, Heap, PAGE, SizeClass};
+use crate::{CHUNK, Cache, Heap, PAGE, SizeClass};
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::Ordering::Relaxed;
 

@@ -6,9 +6,18 @@ use crate::sample::Stack;
 #[test]
 fn a_link_that_leads_back_wrong() {
     let used = Used::new();
-    let span = used.span(State::Partial);
-    span.prev.store(NonNull::dangling().as_ptr(), Relaxed);
-    used.expect(&["Partial list: span", "but links back to 0x"]);
+    let full = |lists: &mut Lists| {
+        let mut lists = lists.all().filter(|(state, ..)| *state == State::Full);
+        lists.find_map(|(_, _, list)| list.iter().nth(1))
+    };
+    let second = SizeClass::all().skip(1).find_map(|class| {
+        let mut found = None;
+        used.lists(class, |lists| found = full(lists));
+        found
+    });
+    let second = second.expect("two full spans of a class");
+    second.prev.store(NonNull::dangling().as_ptr(), Relaxed);
+    used.expect(&["Full list: span", "but links back to 0x"]);
 }
 
 #[test]
@@ -125,13 +134,13 @@ fn slots_that_do_not_exist() {
 #[test]
 fn objects_and_bytes_that_were_counted_wrong() {
     let used = Used::new();
-    let freed = &used.heap.freed;
-    let c = CLASS.index();
+    let small = used.heap.central.counts(CLASS);
+    let large = used.heap.central.counts(SizeClass::LARGE);
     let counters = [
-        (&freed[c].objects, "bytes freed of a class: counted"),
-        (&freed[c].bytes, "bytes freed of a class: counted"),
-        (&freed[0].objects, "large objects kept: counted"),
-        (&freed[0].bytes, "bytes in large objects: counted"),
+        (&small.freed, "bytes freed of a class: counted"),
+        (&small.freed_bytes, "bytes freed of a class: counted"),
+        (&large.freed, "large objects kept: counted"),
+        (&large.freed_bytes, "bytes in large objects: counted"),
     ];
     for (counter, words) in counters {
         counter.add(1);
@@ -139,7 +148,7 @@ fn objects_and_bytes_that_were_counted_wrong() {
         counter.sub(1);
         assert_eq!(used.finding(), None);
     }
-    used.cache.held[c].taken.fetch_add(1, Relaxed);
+    used.cache.held[CLASS.index()].taken.fetch_add(1, Relaxed);
     used.expect(&["slots taken of a class: counted"]);
 }
 
@@ -148,10 +157,12 @@ fn a_sweep_that_leaves_spans_behind() {
     let used = Used::new();
     let progress = &used.heap.progress;
     progress
+        .turn
         .state
         .fetch_add(crate::heap::progress::SPAN, Relaxed);
     used.expect(&["spans left to sweep: counted 1, found 0"]);
     progress
+        .turn
         .state
         .fetch_sub(crate::heap::progress::SPAN, Relaxed);
     let (condemned, _) = used.heap.close_epoch();
