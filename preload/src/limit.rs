@@ -1,18 +1,19 @@
-//! A limit that the program sets to its own address space.
+//! A limit that the program sets to its own address space, or to its data.
 //!
 //! Most of the address space that the heap has reserved is not used yet, but counts against
-//! `RLIMIT_AS`. So these stand in front of libc's, see such a limit come, and have the heap give up what
-//! would leave the program no room. The kernel does the rest.
+//! `RLIMIT_AS`, and the tables for all of it count against `RLIMIT_DATA`, too. So these stand in front of libc's, see
+//! such a limit come, and have the heap give up what would leave the program no room. The kernel does the rest.
 
 use core::ptr::null_mut;
-use libc::{RLIM_INFINITY, RLIMIT_AS, c_int, c_uint, pid_t, rlimit};
+use libc::{RLIM_INFINITY, RLIMIT_AS, RLIMIT_DATA, c_int, c_uint, pid_t, rlimit};
 
 /// What libc's function does.
 unsafe fn set(process: pid_t, resource: c_uint, new: *const rlimit, old: *mut rlimit) -> c_int {
     // SAFETY: the caller of the C function answers for the pointers.
     unsafe {
         let own = process == 0 || process == libc::getpid();
-        if own && resource == RLIMIT_AS && !new.is_null() && (*new).rlim_cur != RLIM_INFINITY {
+        let counts_reserved = resource == RLIMIT_AS || resource == RLIMIT_DATA;
+        if own && counts_reserved && !new.is_null() && (*new).rlim_cur != RLIM_INFINITY {
             goheap::malloc::give_up_address_space((*new).rlim_cur as usize);
         }
         libc::syscall(libc::SYS_prlimit64, process, resource, new, old) as c_int

@@ -1,9 +1,12 @@
-//! Allocate, grow, free.
+//! Allocate, grow, free. What else there is in the family comes down to these (`goheap_family`).
 
-use crate::errno::{no_memory, or_no_memory};
+use crate::errno::{invalid, no_memory, or_no_memory};
 use core::ptr::{NonNull, null_mut};
 use goheap::malloc::{self, ALIGN};
 use libc::{c_void, size_t};
+
+/// Larger alignments than this, in bytes, have no room in the heap's address space.
+const LARGEST_ALIGN: usize = 1 << 40;
 
 /// A block of `bytes`, whatever its alignment must be; null and `ENOMEM` if there is no memory.
 ///
@@ -71,49 +74,62 @@ pub unsafe extern "C" fn realloc(at: *mut c_void, bytes: size_t) -> *mut c_void 
     or_no_memory(unsafe { malloc::reallocate(block, bytes) })
 }
 
-/// glibc's `reallocarray`: `realloc` of a product, refused if that overflows.
+/// glibc's `memalign`: an alignment that is no power of two stands for the next one.
+#[unsafe(no_mangle)]
+pub extern "C" fn memalign(align: size_t, bytes: size_t) -> *mut c_void {
+    match align.checked_next_power_of_two() {
+        Some(align) if align <= LARGEST_ALIGN => allocate(bytes, align, false),
+        Some(_) => no_memory(),
+        None => invalid(),
+    }
+}
+
+/// `malloc` by the name that glibc exports as well: what it returns may go to `free`.
+#[unsafe(no_mangle)]
+pub extern "C" fn __libc_malloc(bytes: size_t) -> *mut c_void {
+    malloc(bytes)
+}
+
+/// `calloc` by glibc's other name.
+#[unsafe(no_mangle)]
+pub extern "C" fn __libc_calloc(count: size_t, bytes: size_t) -> *mut c_void {
+    calloc(count, bytes)
+}
+
+/// `realloc` by glibc's other name.
 ///
 /// # Safety
 /// As C's `realloc`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn reallocarray(
-    at: *mut c_void,
-    count: size_t,
-    bytes: size_t,
-) -> *mut c_void {
-    match count.checked_mul(bytes) {
-        // SAFETY: the caller's contract.
-        Some(all) => unsafe { realloc(at, all) },
-        None => no_memory(),
-    }
-}
-
-/// C23's `free_sized`. The heap knows the size itself.
-///
-/// # Safety
-/// As C's.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn free_sized(at: *mut c_void, _bytes: size_t) {
+pub unsafe extern "C" fn __libc_realloc(at: *mut c_void, bytes: size_t) -> *mut c_void {
     // SAFETY: the caller's contract.
-    unsafe { free(at) }
+    unsafe { realloc(at, bytes) }
 }
 
-/// C23's `free_aligned_sized`.
-///
-/// # Safety
-/// As C's.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn free_aligned_sized(at: *mut c_void, _align: size_t, _bytes: size_t) {
-    // SAFETY: the caller's contract.
-    unsafe { free(at) }
-}
-
-/// `free` by the name that programs from before glibc 2.26 may call it by.
+/// `free` by glibc's other name.
 ///
 /// # Safety
 /// As C's `free`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cfree(at: *mut c_void) {
+pub unsafe extern "C" fn __libc_free(at: *mut c_void) {
     // SAFETY: the caller's contract.
     unsafe { free(at) }
+}
+
+/// `memalign` by glibc's other name.
+#[unsafe(no_mangle)]
+pub extern "C" fn __libc_memalign(align: size_t, bytes: size_t) -> *mut c_void {
+    memalign(align, bytes)
+}
+
+/// `valloc` by glibc's other name.
+#[unsafe(no_mangle)]
+pub extern "C" fn __libc_valloc(bytes: size_t) -> *mut c_void {
+    goheap_family::valloc(bytes)
+}
+
+/// `pvalloc` by glibc's other name.
+#[unsafe(no_mangle)]
+pub extern "C" fn __libc_pvalloc(bytes: size_t) -> *mut c_void {
+    goheap_family::pvalloc(bytes)
 }

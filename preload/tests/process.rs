@@ -38,6 +38,20 @@ fn a_process_ends_with_its_last_thread() {
 }
 
 #[test]
+fn a_process_with_two_heaps_ends_with_its_last_thread() {
+    let part = "the_last_thread_ends_beside_another_heap";
+    let Some(program) = program(part) else { return };
+    let mut command = preloaded(&program);
+    let library = command.get_envs().find(|(name, _)| *name == "LD_PRELOAD");
+    let library = library.and_then(|(_, path)| path).expect("it is preloaded");
+    // Another file is another library, with variables of its own.
+    let copy = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("other-heap.so");
+    std::fs::copy(library, &copy).expect("there is room for a copy");
+    command.arg(part).env("OTHER_HEAP", &copy);
+    wait(command).expect_success();
+}
+
+#[test]
 fn main_ends_while_threads_allocate() {
     part_holds("main_ends_amid_threads");
 }
@@ -70,6 +84,16 @@ fn a_process_without_any_descriptor_goes_on() {
 #[test]
 fn signals_are_the_program_s() {
     part_holds("signals");
+}
+
+#[test]
+fn an_allocation_in_a_signal_handler_takes_little_stack() {
+    let Some(program) = compiled("signal_stack.c", "signal-stack", &[]) else {
+        return;
+    };
+    for command in [plain(&program), preloaded(&program)] {
+        wait(command).expect_success();
+    }
 }
 
 #[test]
@@ -123,6 +147,29 @@ fn little_address_space_is_used_up_and_freed() {
 #[test]
 fn a_process_limits_its_own_address_space() {
     part_holds("limits_itself");
+}
+
+#[test]
+fn a_process_limits_its_own_data() {
+    part_holds("limits_its_data");
+}
+
+#[test]
+fn a_clock_of_another_library_s_may_allocate() {
+    let library = compiled("clock.c", "clock.so", &["-shared", "-fPIC"]);
+    let (Some(program), Some(library)) = (program("clock"), library) else {
+        return;
+    };
+    let mut command = preloaded(&program);
+    let of = command.get_envs().find(|(name, _)| *name == "LD_PRELOAD");
+    let mut both = of
+        .and_then(|(_, path)| path)
+        .expect("it is preloaded")
+        .to_owned();
+    both.push(":");
+    both.push(&library);
+    command.arg("churns").env("LD_PRELOAD", both);
+    wait(command).expect_success();
 }
 
 /// A run of `churns`, with knobs set.

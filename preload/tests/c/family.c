@@ -357,6 +357,20 @@ static void the_heap_can_be_asked(void) {
     HOLDS(at_last.uordblks + at_last.hblkhd < after.uordblks + after.hblkhd);
 }
 
+/* glibc exports these names, too, and has one heap behind both. */
+void *__libc_malloc(size_t);
+void *__libc_calloc(size_t, size_t);
+void *__libc_memalign(size_t, size_t);
+void __libc_free(void *);
+static void other_names_are_the_same_heap(void) {
+    for (int n = 0; n < 3000; n++) {
+        c_free(__libc_malloc(100));
+        c_free(__libc_calloc(3, 100));
+        c_free(__libc_memalign(64, 100));
+        __libc_free(c_malloc(100));
+    }
+}
+
 int main(void) {
     blocks_are_aligned_and_writable();
     size_zero_is_an_object();
@@ -368,6 +382,7 @@ int main(void) {
     aligned_blocks();
     bad_alignments();
     frees();
+    other_names_are_the_same_heap();
     the_heap_can_be_asked();
     return failures > 255 ? 255 : failures;
 }

@@ -133,6 +133,20 @@ static void the_last_thread_ends(void) {
     pthread_exit(NULL);
 }
 
+/* The same where another library has a heap, and threads, of its own. */
+static void the_last_thread_ends_beside_another_heap(void) {
+    const char *other = getenv("OTHER_HEAP");
+    if (other) {
+        void *library = dlopen(other, RTLD_NOW | RTLD_LOCAL);
+        if (!library) dprintf(2, "%s\n", dlerror());
+        CHECK(library);
+        void *(*from_it)(size_t) = (void *(*)(size_t))dlsym(library, "malloc");
+        CHECK(from_it && from_it != malloc);
+        for (int i = 0; i < 100000; i++) CHECK(from_it(1000));
+    }
+    the_last_thread_ends();
+}
+
 /* Main leaves while threads are at it. */
 static void main_ends_amid_threads(void) {
     pthread_t thread;
@@ -330,6 +344,18 @@ static void limits_itself(void) {
     limited();
 }
 
+/* The same of its data, once the heap has tables for all of its address space. */
+static void limits_its_data(void) {
+    churn(1, 1000);
+    struct rlimit limit = {512 << 20, 512 << 20};
+    CHECK(!setrlimit(RLIMIT_DATA, &limit));
+    void *most = malloc(300 << 20);
+    CHECK(most);
+    free(most);
+    CHECK(!prlimit(0, RLIMIT_DATA, &limit, NULL));
+    limited();
+}
+
 /* Nothing is written to, or expected of, a descriptor. */
 static void no_descriptors(void) {
     churn(1, 100000);
@@ -394,6 +420,15 @@ static void much_thread_local_memory(void) {
     CHECK(threads_named("goheap-") > 0 || !getenv("LD_PRELOAD"));
 }
 
+/* C++'s new, where nobody could throw. */
+static void new_without_a_library(void) {
+    void *(*new)(size_t) = (void *(*)(size_t))dlsym(RTLD_DEFAULT, "_Znwm");
+    void *(*nothrow)(size_t, void *) = (void *(*)(size_t, void *))dlsym(RTLD_DEFAULT, "_ZnwmRKSt9nothrow_t");
+    CHECK(new && nothrow && new(100) && nothrow(100, "") && !nothrow(PTRDIFF_MAX, ""));
+    dprintf(1, "so far\n");
+    new(PTRDIFF_MAX);
+}
+
 int main(int count, char **arguments) {
     self = arguments[0];
     const char *part = count > 1 ? arguments[1] : "";
@@ -401,6 +436,7 @@ int main(int count, char **arguments) {
     PART(constructors);
     PART(main_ends_first);
     PART(the_last_thread_ends);
+    PART(the_last_thread_ends_beside_another_heap);
     PART(main_ends_amid_threads);
     PART(thread_exit);
     PART(forks);
@@ -409,9 +445,11 @@ int main(int count, char **arguments) {
     PART(churns);
     PART(limited);
     PART(limits_itself);
+    PART(limits_its_data);
     PART(no_descriptors);
     PART(signals);
     PART(much_thread_local_memory);
+    PART(new_without_a_library);
     if (!strcmp(part, "libraries")) return libraries(arguments[2]), 0;
     if (!strcmp(part, "opens_by")) return opens_by(arguments[2], arguments[3]), 0;
     dprintf(2, "no such part: %s\n", part);

@@ -54,7 +54,7 @@ pub struct Event {
     pub address: u64,
     /// Bytes asked for.
     pub size: u64,
-    /// When, in nanoseconds of the monotonic clock.
+    /// When, in nanoseconds of the monotonic clock, which may be up to 10 ms behind.
     pub nanos: u64,
 }
 
