@@ -2,7 +2,7 @@
 //! what Go did with the same traces, where memory goes.
 //!
 //! `main.rs` makes goheap the global allocator and calls [`main`]; all else is here,
-//! where tests reach it. One folder a subcommand: [`compare`], [`recorder`], [`replay`], [`story`].
+//! where tests reach it. One file or folder a subcommand.
 
 use std::process::ExitCode;
 
@@ -10,6 +10,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use goheap::options::KNOBS;
 
 mod amount;
+mod clash;
 pub mod compare;
 mod error;
 pub mod explain;

@@ -11,6 +11,8 @@ use std::sync::Arc;
 
 use plotters::backend::SVGBackend;
 use plotters::coord::Shift;
+use plotters::coord::cartesian::Cartesian2d;
+use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use resvg::{tiny_skia, usvg};
 
@@ -20,6 +22,9 @@ use crate::Error;
 pub type Drawn<T = ()> = Result<T, Box<dyn StdError + Send + Sync>>;
 /// What charts are drawn on.
 pub type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+/// What curves and bars are drawn on.
+pub type Plane<'a, 'b> =
+    ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 
 /// Text and heavy lines.
 pub const INK: RGBColor = RGBColor(33, 37, 41);
@@ -50,6 +55,29 @@ pub fn bold(size: u32) -> TextStyle<'static> {
 /// All other letters.
 pub fn plain(size: u32, color: &RGBColor) -> TextStyle<'static> {
     ("sans-serif", size).into_font().color(color)
+}
+
+/// Draws axes and lines across at the labels, about so many of either, those below with their unit. `high` is what
+/// the axis upwards spans: a small one has a decimal more.
+pub fn rule(
+    plane: &mut Plane<'_, '_>,
+    (across, up): (usize, usize),
+    unit: &str,
+    high: f64,
+) -> Drawn {
+    plane
+        .configure_mesh()
+        .disable_x_mesh()
+        .x_labels(across)
+        .y_labels(up)
+        .bold_line_style(GRID)
+        .light_line_style(TRANSPARENT)
+        .axis_style(FAINT)
+        .label_style(plain(11, &FAINT))
+        .x_label_formatter(&|value| format!("{value:.0}{unit}"))
+        .y_label_formatter(&|value| format!("{value:.*}", usize::from(high < 5.0)))
+        .draw()?;
+    Ok(())
 }
 
 /// An SVG of so many pixels, white but for what `draw` draws.

@@ -12,6 +12,7 @@ use crate::Error;
 /// Names the library, where none of the usual places has it.
 pub const VARIABLE: &str = "GOHEAP_LIBRARY";
 const FILE: &str = "libgoheap.so";
+const RECORDER: &str = "libgoheap_record.so";
 /// Where it may be, seen from the folder of the running program.
 const PLACES: [&str; 4] = ["deps", ".", "../lib", "../lib/goheap"];
 
@@ -29,7 +30,30 @@ pub fn library() -> Result<PathBuf, Error> {
 /// # Errors
 /// As [`library`].
 pub fn recorder() -> Result<PathBuf, Error> {
-    find("libgoheap_record.so", "GOHEAP_RECORD_LIBRARY")
+    find(RECORDER, "GOHEAP_RECORD_LIBRARY")
+}
+
+/// Whether a library of this name is one of these two.
+pub(crate) fn is_ours(file: &OsStr) -> bool {
+    file == FILE || file == RECORDER
+}
+
+/// Where distributions have their libraries; the first also with this machine's name in it.
+const FOLDERS: [&str; 5] = [
+    "/usr/lib",
+    "/usr/lib64",
+    "/usr/local/lib",
+    "/usr/local/lib64",
+    "/lib",
+];
+
+/// A library that a distribution has, by the file's name.
+pub(crate) fn of_the_system(file: impl AsRef<Path>) -> Option<PathBuf> {
+    let machine = format!("/usr/lib/{}-linux-gnu", std::env::consts::ARCH);
+    let folders = std::iter::once(machine.as_str()).chain(FOLDERS);
+    folders
+        .map(|folder| Path::new(folder).join(&file))
+        .find(|path| path.is_file())
 }
 
 fn find(file: &'static str, variable: &'static str) -> Result<PathBuf, Error> {

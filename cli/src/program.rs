@@ -11,21 +11,25 @@ use std::path::{Path, PathBuf};
 use object::elf::{self, FileHeader32, FileHeader64};
 use object::read::elf::{FileHeader, ProgramHeader};
 
-use crate::Error;
+use crate::{Error, clash};
 
 /// A script may be run by a script, and so on; Linux allows as many.
 const DEEPEST: usize = 5;
 /// As much of a script's first line as Linux looks at.
 const FIRST_LINE: usize = 256;
 
-/// Finds the program as `exec` would, and checks it.
+/// Finds the program as `exec` would, and checks it and what is preloaded already.
 ///
 /// # Errors
 /// It is missing (exit code 127), or cannot be run on the library (126); the error says why.
 pub fn check(program: &OsStr) -> Result<PathBuf, Error> {
     let path = find(program)?;
     check_file(&path, 0).map_err(|reason| refused(&path, 126, reason))?;
-    Ok(path)
+    let others = std::env::var_os("LD_PRELOAD").unwrap_or_default();
+    match clash::of_preloaded(&others) {
+        Some(reason) => Err(refused(&path, 126, reason)),
+        None => Ok(path),
+    }
 }
 
 fn refused(program: impl AsRef<Path>, code: u8, reason: String) -> Error {
@@ -107,7 +111,8 @@ fn check_file(path: &Path, depth: usize) -> Result<(), String> {
         // The headers that count stand at the start in every program there is; a megabyte is plenty.
         let rest = file.take(1 << 20).read_to_end(&mut start);
         rest.map_err(|error| format!("cannot be read: {error}"))?;
-        return check_elf(&start);
+        check_elf(&start)?;
+        return clash::of_program(path).map_or(Ok(()), Err);
     }
     // Without a first line of its own a script is run by the shell.
     check_file(Path::new("/bin/sh"), depth + 1)

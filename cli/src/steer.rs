@@ -138,7 +138,7 @@ mod tests {
     fn what_is_wrong_with_a_setting_is_said() {
         for (text, part) in [
             ("gogc", "gogc=PERCENT"),
-            ("gogc=-5", "percent from 0"),
+            ("gogc=half", "percent from 0"),
             ("memlimit=1GB", "MiB"),
             ("memlimit=", "MiB"),
             ("limit=1", "no setting limit"),

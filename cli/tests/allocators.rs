@@ -78,7 +78,16 @@ fn a_library_with_a_malloc_takes_the_work() {
     let out = folder.path().join("chart.svg");
     // Each object has a page more than it asks for, which it also writes to.
     let source = "#include <stddef.h>
-        extern void *__libc_calloc(size_t, size_t);
+        extern void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t);
+        extern void *__libc_realloc(void *, size_t), *__libc_memalign(size_t, size_t);
+        extern void __libc_free(void *);
+        void *malloc(size_t size) { return __libc_malloc(size); }
+        void *realloc(void *p, size_t size) { return __libc_realloc(p, size); }
+        void free(void *p) { __libc_free(p); }
+        int posix_memalign(void **to, size_t align, size_t size) {
+            *to = __libc_memalign(align, size);
+            return *to ? 0 : 12;
+        }
         void *calloc(size_t a, size_t b) {
             size_t all = a * b + 65536;
             volatile char *p = __libc_calloc(1, all);
@@ -86,7 +95,23 @@ fn a_library_with_a_malloc_takes_the_work() {
             p[0] = 0;
             return (void *)p;
         }";
-    let (file, library) = (folder.path().join("w.c"), folder.path().join("libwaste.so"));
+    let Some(library) = compiled(folder.path(), "libwaste.so", source) else {
+        return;
+    };
+    let mut trace = String::from("n 1000\n");
+    (0..1000).for_each(|id| trace += &format!("a {id} 100\n"));
+    let trace = written(trace);
+    let output = replay(trace.path(), &["system", &library], &out);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let rows = rows(&text(&output.stdout));
+    assert_eq!(rows[1].0, "libwaste.so");
+    assert!(rows[0].1[0] < 8.0, "{rows:?}");
+    assert!(rows[1].1[0] > 60.0, "{rows:?}");
+}
+
+/// The path of a library of that C; none where there is no compiler.
+fn compiled(folder: &Path, name: &str, source: &str) -> Option<String> {
+    let (file, library) = (folder.join("library.c"), folder.join(name));
     fs::write(&file, source).unwrap();
     let cc = Command::new("cc")
         .args(["-shared", "-fPIC", "-o"])
@@ -94,19 +119,40 @@ fn a_library_with_a_malloc_takes_the_work() {
         .output();
     let Ok(cc) = cc else {
         println!("skipped: there is no cc");
-        return;
+        return None;
     };
     assert!(cc.status.success(), "{}", text(&cc.stderr));
-    let mut trace = String::from("n 1000\n");
-    (0..1000).for_each(|id| trace += &format!("a {id} 100\n"));
-    let trace = written(trace);
-    let library = library.to_str().unwrap();
-    let output = replay(trace.path(), &["system", library], &out);
-    assert!(output.status.success(), "{}", text(&output.stderr));
-    let rows = rows(&text(&output.stdout));
-    assert_eq!(rows[1].0, "libwaste.so");
-    assert!(rows[0].1[0] < 8.0, "{rows:?}");
-    assert!(rows[1].1[0] > 60.0, "{rows:?}");
+    Some(library.to_str().unwrap().to_owned())
+}
+
+#[test]
+fn a_library_that_has_not_all_that_is_called_is_refused() {
+    let folder = TempDir::new().unwrap();
+    let out = folder.path().join("chart.svg");
+    let trace = written("n 1\na 0 100\n");
+    let cases = [
+        (
+            "libnone.so",
+            "extern void *malloc(unsigned long); void *f() { return malloc(1); }",
+            "malloc, calloc, realloc, free, posix_memalign",
+        ),
+        (
+            "libhalf.so",
+            "void *malloc(unsigned long n) { return 0; } void free(void *p) {}",
+            "calloc, realloc, posix_memalign",
+        ),
+    ];
+    for (name, source, lacking) in cases {
+        let Some(library) = compiled(folder.path(), name, source) else {
+            return;
+        };
+        let output = replay(trace.path(), &["system", &library], &out);
+        let expected = format!("goheap: cannot replay on {name}: {library} lacks {lacking}\n");
+        assert_eq!(text(&output.stderr), expected);
+        assert_eq!(output.status.code(), Some(1));
+        assert_eq!(text(&output.stdout), "");
+        assert!(!out.exists());
+    }
 }
 
 #[test]

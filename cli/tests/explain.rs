@@ -4,11 +4,12 @@
 mod observed;
 mod support;
 
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use observed::{Observed, refusal, tool};
 use serde_json::Value;
-use support::text;
+use support::{goheap, text};
 
 const MIB: u64 = 1 << 20;
 
@@ -80,6 +81,23 @@ fn what_a_program_holds_is_live() {
     assert_eq!(explained.largest(), "live as requested");
     let live = explained.bytes("live as requested") + explained.bytes("rounding");
     assert!(live.abs_diff(100_000 * 1024) < MIB, "{live}: {explained:?}");
+}
+
+#[test]
+fn a_program_whose_first_thread_has_ended_is_explained_all_the_same() {
+    let Some(mut program) = with(&[("GOGC", "off")]) else {
+        return;
+    };
+    program.tell("alloc 0 100000 1000");
+    program.tell("leave");
+    let pid = program.pid().to_string();
+    let output = tool(&["explain", &pid, "--json"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let shown = Explained(serde_json::from_slice(&output.stdout).expect("JSON"));
+    assert_eq!(shown.largest(), "live as requested", "{shown:?}");
+    assert_eq!(shown.bytes("unknown"), 0, "{shown:?}");
+    let stats = tool(&["stats", &pid, "--json"]);
+    assert!(stats.status.success(), "{}", text(&stats.stderr));
 }
 
 #[test]
@@ -173,4 +191,31 @@ fn the_waterfall_is_drawn() {
 fn a_program_that_is_not_on_the_heap_is_refused() {
     let own = std::process::id().to_string();
     assert!(refusal(&["explain", &own]).contains("does not run on goheap"));
+}
+
+#[test]
+fn of_one_that_ends_meanwhile_nothing_is_told_but_that() {
+    for step in 0..60 {
+        let Some(mut program) = with(&[("GOGC", "off")]) else {
+            return;
+        };
+        program.tell("alloc 0 2000 1000");
+        let pid = program.pid().to_string();
+        let explaining = goheap()
+            .args(["explain", &pid, "--json"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the tool starts");
+        std::thread::sleep(Duration::from_micros(step * 100));
+        program.signal(libc::SIGKILL);
+        let output = explaining.wait_with_output().expect("the tool ends");
+        if output.status.success() {
+            let shown: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+            assert!(shown["rss"].as_u64() > Some(2_000_000), "{shown}");
+        } else {
+            assert_eq!(output.status.code(), Some(1));
+            assert_eq!(text(&output.stderr).lines().count(), 1);
+        }
+    }
 }

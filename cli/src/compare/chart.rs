@@ -4,7 +4,7 @@ use plotters::prelude::*;
 
 use super::Comparison;
 use crate::fidelity::Counter;
-use crate::picture::{Area, COLORS, Drawn, FAINT, GRID, INK, MIB, bold, plain, svg};
+use crate::picture::{Area, COLORS, Drawn, FAINT, INK, MIB, bold, plain, rule, svg};
 use crate::record::Record;
 
 const WIDTH: u32 = 1200;
@@ -90,23 +90,7 @@ fn panel(comparison: &Comparison, counter: Counter, area: &Area<'_>) -> Drawn {
         .y_label_area_size(44)
         .x_label_area_size(6)
         .build_cartesian_2d(0.0..last as f64, least..top)?;
-    plane
-        .configure_mesh()
-        .disable_x_mesh()
-        .x_labels(0)
-        .y_labels(5)
-        .bold_line_style(GRID)
-        .light_line_style(TRANSPARENT)
-        .axis_style(FAINT)
-        .label_style(plain(11, &FAINT))
-        .y_label_formatter(&|value| {
-            if top - least < 5.0 {
-                format!("{value:.1}")
-            } else {
-                format!("{value:.0}")
-            }
-        })
-        .draw()?;
+    rule(&mut plane, (0, 5), "", top - least)?;
     for (ranges, color) in sides {
         let points = |which: usize| {
             let of = move |(at, range): (usize, &[f64; 3])| (at as f64, range[which]);

@@ -55,19 +55,20 @@ pub fn run(options: &Options) -> Result<(), Error> {
 /// # Errors
 /// It has ended, or does not answer.
 pub fn of(page: &Page, pid: u32) -> Result<(Snapshot, Explanation), Error> {
-    let exe = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
+    let folder = observe::proc_folder(pid);
+    let exe = fs::read_link(folder.join("exe")).unwrap_or_default();
     let (snapshot, held) = page.explain()?;
-    let smaps = fs::read(format!("/proc/{pid}/smaps"))
-        .map_err(Error::system(format!("read /proc/{pid}/smaps")))?;
+    let smaps = folder.join("smaps");
+    let smaps = fs::read(&smaps).map_err(Error::system(format!("read {}", smaps.display())))?;
     let maps = Mappings::read(
         &String::from_utf8_lossy(&smaps),
         &exe.to_string_lossy(),
         held.from..held.to,
     );
-    // How much went back meanwhile; a program that has ended since takes nothing off.
-    let now = page.ask(Command::Look);
-    let released_ever = now.map_or(held.released_ever, |now| now.released_ever);
-    Ok((snapshot, Explanation::of(&held, &maps, released_ever)))
+    // How much went back meanwhile. Who answers was there all the time: of one that ends, the kernel lists
+    // the mappings up to where it was when it ended, or none.
+    let now = page.ask(Command::Look)?;
+    Ok((snapshot, Explanation::of(&held, &maps, now.released_ever)))
 }
 
 /// What `--json` prints.

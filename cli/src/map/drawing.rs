@@ -3,13 +3,16 @@
 use goheap_stats::map::Run;
 use plotters::prelude::*;
 
-use super::{IDLE, Look, ramp, rgb, shade};
+use super::Look;
+use super::color::{By, Key, rgb};
 use crate::amount;
-use crate::picture::{Area, Drawn, FAINT, INK, bold, plain, svg};
+use crate::picture::{Area, Drawn, FAINT, bold, plain, svg};
 
 const WIDTH: i32 = 1180;
 const LEFT: i32 = 120;
-const HEAD: i32 = 96;
+/// Where the key begins, and from there the map if the key has one line.
+const KEY: i32 = 62;
+const BELOW: i32 = 34;
 const PAGE: u64 = 8192;
 /// Cells of a line and pixels of a cell, from the largest; and how high a picture should be at most.
 const SIZES: [(u64, i32); 4] = [(64, 16), (128, 8), (256, 4), (512, 2)];
@@ -67,19 +70,22 @@ impl Grid {
 }
 
 /// Draws it.
-pub fn draw(look: &Look) -> Drawn<String> {
+pub fn draw(look: &Look, by: By) -> Drawn<String> {
     let (grid, placed, lines) = Grid::of(&look.runs);
-    let height = HEAD + lines as i32 * grid.pixels + 16;
+    let key = Key::of(by, &look.runs);
+    let top = KEY + key.more_lines() + BELOW;
+    let height = top + lines as i32 * grid.pixels + 16;
     svg((WIDTH as u32, height as u32), |page| {
         head(look, page)?;
-        legend(page, 62)?;
-        addresses(&grid, &placed, page)?;
+        key.draw(page, KEY)?;
+        let map = page.margin(top, 0, 0, 0);
+        addresses(&grid, &placed, &map)?;
         if grid.pages == 1 {
             placed
                 .iter()
-                .try_for_each(|&(run, at)| cells(&grid, run, at, page))
+                .try_for_each(|&(run, at)| cells(&grid, run, at, by, &map))
         } else {
-            mixed(&grid, &placed, lines, page)
+            mixed(&grid, &placed, lines, by, &map)
         }
     })
 }
@@ -108,31 +114,8 @@ pub fn title(what: &str, name: &str, pid: u32, page: &Area<'_>) -> Drawn {
     Ok(())
 }
 
-/// What the colours say.
-pub fn legend(page: &Area<'_>, y: i32) -> Drawn {
-    let text = plain(13, &INK);
-    page.draw_text("spans, live slots: 0 %", &text, (20, y))?;
-    let mut x = 160;
-    for step in 0..=10 {
-        let color = rgb(ramp(f64::from(step) / 10.0));
-        page.draw(&Rectangle::new([(x, y), (x + 13, y + 13)], color.filled()))?;
-        x += 13;
-    }
-    page.draw_text("100 %", &text, (x + 8, y))?;
-    x += 80;
-    for (state, name) in IDLE {
-        let color = rgb(shade(&Run::idle(0, PAGE, state)));
-        let square = [(x, y), (x + 13, y + 13)];
-        page.draw(&Rectangle::new(square, color.filled()))?;
-        page.draw(&Rectangle::new(square, FAINT.mix(0.4).stroke_width(1)))?;
-        page.draw_text(name, &text, (x + 20, y))?;
-        x += 150;
-    }
-    Ok(())
-}
-
 /// The address at which some lines begin.
-fn addresses(grid: &Grid, placed: &[Placed<'_>], page: &Area<'_>) -> Drawn {
+fn addresses(grid: &Grid, placed: &[Placed<'_>], map: &Area<'_>) -> Drawn {
     let line = grid.columns * grid.pages;
     let every = (48 / grid.pixels).max(1) as u64;
     let mut next = 0;
@@ -140,8 +123,8 @@ fn addresses(grid: &Grid, placed: &[Placed<'_>], page: &Area<'_>) -> Drawn {
         while next * line < at + run.bytes / PAGE {
             if next * line >= at {
                 let address = run.address + (next * line - at) * PAGE;
-                let y = HEAD + next as i32 * grid.pixels;
-                page.draw_text(&format!("{address:#x}"), &plain(11, &FAINT), (20, y))?;
+                let y = next as i32 * grid.pixels;
+                map.draw_text(&format!("{address:#x}"), &plain(11, &FAINT), (20, y))?;
                 next += every;
             } else {
                 next += 1;
@@ -152,30 +135,30 @@ fn addresses(grid: &Grid, placed: &[Placed<'_>], page: &Area<'_>) -> Drawn {
 }
 
 /// A run's pages, line by line; cells that are large enough leave a gap between runs.
-fn cells(grid: &Grid, run: &Run, from: u64, page: &Area<'_>) -> Drawn {
-    let color = rgb(shade(run)).filled();
+fn cells(grid: &Grid, run: &Run, from: u64, by: By, map: &Area<'_>) -> Drawn {
+    let color = rgb(by.shade(run)).filled();
     let (mut at, end) = (from, from + run.bytes / PAGE);
     let gap = i32::from(grid.pixels >= 8);
     while at < end {
         let upto = end.min((at / grid.columns + 1) * grid.columns);
-        let y = HEAD + (at / grid.columns) as i32 * grid.pixels;
+        let y = (at / grid.columns) as i32 * grid.pixels;
         let x = |cell: u64| LEFT + cell as i32 * grid.pixels;
         let (left, right) = (x(at % grid.columns), x(at % grid.columns + (upto - at)));
         let corners = [
             (left, y),
             (right - gap * i32::from(upto == end), y + grid.pixels - gap),
         ];
-        page.draw(&Rectangle::new(corners, color))?;
+        map.draw(&Rectangle::new(corners, color))?;
         at = upto;
     }
     Ok(())
 }
 
 /// Cells that are several pages, in the mean of their colours.
-fn mixed(grid: &Grid, placed: &[Placed<'_>], lines: u64, page: &Area<'_>) -> Drawn {
+fn mixed(grid: &Grid, placed: &[Placed<'_>], lines: u64, by: By, map: &Area<'_>) -> Drawn {
     let mut sums = vec![([0.0_f64; 3], 0.0_f64); (lines * grid.columns) as usize];
     for &(run, from) in placed {
-        let color = shade(run);
+        let color = by.shade(run);
         let (mut at, end) = (from, from + run.bytes / PAGE);
         while at < end {
             let upto = end.min((at / grid.pages + 1) * grid.pages);
@@ -189,12 +172,12 @@ fn mixed(grid: &Grid, placed: &[Placed<'_>], lines: u64, page: &Area<'_>) -> Dra
     let color =
         |(sum, weight): &([f64; 3], f64)| (*weight > 0.0).then(|| rgb(sum.map(|s| s / weight)));
     for (line, cells) in sums.chunks(grid.columns as usize).enumerate() {
-        let y = HEAD + line as i32 * grid.pixels;
+        let y = line as i32 * grid.pixels;
         let mut x = LEFT;
         for same in cells.chunk_by(|a, b| color(a) == color(b)) {
             let right = x + same.len() as i32 * grid.pixels;
             if let Some(color) = color(&same[0]) {
-                page.draw(&Rectangle::new(
+                map.draw(&Rectangle::new(
                     [(x, y), (right, y + grid.pixels)],
                     color.filled(),
                 ))?;

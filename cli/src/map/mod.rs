@@ -5,8 +5,10 @@
 //! | `text.rs` | the map and its figures in a terminal |
 //! | `page.rs`, `page.html` | the map as a page to point at |
 //! | `drawing.rs` | the map as a picture |
+//! | `color.rs` | what colours stretches have, and what these mean |
 //! | `timeline.rs` | looks at a heap, one after the other, as a picture: time across, address up |
 
+mod color;
 mod drawing;
 mod page;
 mod text;
@@ -14,12 +16,13 @@ mod timeline;
 
 pub use timeline::Timeline;
 
+use color::By;
+
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use goheap_stats::map::{Age, Fragmentation, Moment, Run, State};
-use plotters::style::RGBColor;
 use serde::Serialize;
 use serde::ser::{SerializeSeq, Serializer};
 
@@ -40,6 +43,15 @@ pub struct Options {
     /// Write a page to point at, or a picture, by the file's ending.
     #[arg(long, value_name = "FILE.html|svg|png", value_parser = page_or_picture)]
     out: Option<PathBuf>,
+    /// What the spans of a picture are told apart by; a page has all three.
+    #[arg(
+        long,
+        value_enum,
+        default_value_t,
+        requires = "out",
+        conflicts_with = "timeline"
+    )]
+    by: By,
     /// Look again and again, and draw time across, address up.
     #[arg(long, requires = "out")]
     timeline: bool,
@@ -133,8 +145,8 @@ pub fn run(options: &Options) -> Result<(), Error> {
     }
     let look = Look::at(&program)?;
     match out {
-        Some(out) if html => out.write_bytes(page::of(&look)?.as_bytes())?,
-        Some(out) => out.write(drawing::draw(&look))?,
+        Some(out) if html => out.write_bytes(page::of(&look, options.by)?.as_bytes())?,
+        Some(out) => out.write(drawing::draw(&look, options.by))?,
         None => {}
     }
     let mut stdout = BufWriter::new(io::stdout().lock());
@@ -244,43 +256,6 @@ fn runs<S: Serializer>(look: &&Look, to: S) -> Result<S::Ok, S::Error> {
         })?;
     }
     list.end()
-}
-
-/// A span's colour by how full it is: orange if hardly, dark blue if wholly.
-fn ramp(occupancy: f64) -> [f64; 3] {
-    let stops = [
-        [240.0, 160.0, 48.0],
-        [127.0, 181.0, 224.0],
-        [26.0, 90.0, 150.0],
-    ];
-    let at = occupancy.clamp(0.0, 1.0) * 2.0;
-    let below = (at as usize).min(1);
-    let part = at - below as f64;
-    std::array::from_fn(|i| stops[below][i] * (1.0 - part) + stops[below + 1][i] * part)
-}
-
-/// The colour of a run.
-fn shade(run: &Run) -> [f64; 3] {
-    match run.state {
-        State::InUse | State::Cached | State::Unswept => ramp(run.occupancy()),
-        State::SetAside | State::SetAsideReleased => [183.0, 150.0, 200.0],
-        State::Retained => [116.0, 183.0, 124.0],
-        State::Released => [222.0, 226.0, 233.0],
-        State::Untouched | State::Padding => [243.0, 245.0, 248.0],
-        State::Stacks => [120.0, 130.0, 145.0],
-    }
-}
-
-/// The colours of idle pages, as the legend has them.
-const IDLE: [(State, &str); 4] = [
-    (State::Retained, "idle, retained"),
-    (State::Released, "idle, released"),
-    (State::Untouched, "never used"),
-    (State::SetAside, "set aside by a thread"),
-];
-
-fn rgb([r, g, b]: [f64; 3]) -> RGBColor {
-    RGBColor(r as u8, g as u8, b as u8)
 }
 
 #[cfg(test)]

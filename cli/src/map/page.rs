@@ -3,10 +3,12 @@
 use minijinja::value::Serde;
 use minijinja::{Environment, Value, context};
 
+use clap::ValueEnum;
 use goheap_stats::PAGE_STYLE;
 use goheap_stats::map::State;
 use serde::Serialize;
 
+use super::color::By;
 use super::{Look, usable};
 use crate::picture::Drawn;
 use crate::{Error, amount};
@@ -14,8 +16,8 @@ use crate::{Error, amount};
 const MAP: &str = include_str!("page.html");
 const PICTURE: &str = include_str!("picture.html");
 
-/// The page of a look.
-pub fn of(look: &Look) -> Result<String, Error> {
+/// The page of a look, which shows spans told apart `by` that at first.
+pub fn of(look: &Look, by: By) -> Result<String, Error> {
     let cut = &look.cut;
     let facts = [
         ("in spans", amount::bytes(cut.in_use())),
@@ -46,6 +48,7 @@ pub fn of(look: &Look) -> Result<String, Error> {
             facts => Value::from(Serde(facts)),
             program => look.facts.name.clone(),
             pid => look.facts.pid,
+            by => by.to_possible_value().map(|value| value.get_name().to_owned()),
             cut => Value::from(Serde(cut)),
             usable => Value::from(Serde(usable)),
             data => Value::from(Serde(Data::of(look))),

@@ -52,7 +52,7 @@ fn picture(runs: &[Run]) -> String {
         each *= 2;
     }
     let mut lines = format!(
-        "A letter is {}: █▓▒░ spans, by how much of them lives; + idle, retained; - released; · never used\n",
+        "A letter is {}: █▓▒░ spans, by how much of them lives; + idle, retained; - released; · never used; s stacks\n",
         amount::bytes(each)
     );
     let mut letters = 0;

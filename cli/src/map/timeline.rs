@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use goheap_stats::map::Run;
 use plotters::prelude::*;
 
-use super::{drawing, page, rgb, shade};
+use super::color::{By, Key, rgb};
+use super::{drawing, page};
 use crate::observe::Program;
 use crate::picture::{Area, Drawn, FAINT, INK, plain, svg};
 use crate::thinned::Thinned;
@@ -102,7 +103,7 @@ impl Timeline {
                 self.double();
                 halve(&mut cells);
             }
-            let color = shade(run);
+            let color = By::Occupancy.shade(run);
             while at < end {
                 let cell = (at / self.each) as usize;
                 let upto = end.min((cell as u64 + 1) * self.each);
@@ -141,7 +142,7 @@ impl Timeline {
                 amount::bytes(self.each)
             );
             page.draw_text(&words, &plain(13, &FAINT), (20, 38))?;
-            drawing::legend(page, 62)?;
+            Key::of(By::Occupancy, &[]).draw(page, 62)?;
             let lasts = self.lasts.max(1e-3);
             let x =
                 |seconds: f64| LEFT + (f64::from(RIGHT - LEFT) * (seconds / lasts).min(1.0)) as i32;
@@ -247,11 +248,11 @@ mod tests {
         let cells = &timeline.columns.kept[1].cells;
         assert_eq!(
             color(&cells[0]),
-            shade(&Run::idle(0, PAGE, State::Released))
+            By::Occupancy.shade(&Run::idle(0, PAGE, State::Released))
         );
         assert_eq!(
             color(&cells[cells.len() - 1]),
-            shade(&Run::idle(0, PAGE, State::Retained))
+            By::Occupancy.shade(&Run::idle(0, PAGE, State::Retained))
         );
     }
 }

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use goheap_stats::shared_page::{FOLDER, Identity, Life};
 
 pub use page::Page;
-pub use process::{Facts, environment, facts};
+pub use process::{Facts, environment, facts, namespace, proc_folder};
 
 use crate::Error;
 

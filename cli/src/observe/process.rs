@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use procfs::process::{MMapPath, Process};
 
@@ -27,6 +27,20 @@ pub struct Facts {
     pub state: char,
 }
 
+/// Where `/proc` tells of a process and its memory: of its first thread or, where that has ended, of one that goes on.
+pub fn proc_folder(pid: u32) -> PathBuf {
+    let process = PathBuf::from(format!("/proc/{pid}"));
+    let lives = |task: &Process| task.stat().is_ok_and(|stat| stat.state != 'Z');
+    if Process::new_with_root(process.clone()).is_ok_and(|first| lives(&first)) {
+        return process;
+    }
+    let threads = fs::read_dir(process.join("task")).into_iter().flatten();
+    let paths = threads.flatten().map(|thread| thread.path());
+    let mut living =
+        paths.filter(|path| Process::new_with_root(path.clone()).is_ok_and(|task| lives(&task)));
+    living.next().unwrap_or(process)
+}
+
 /// What is known of a process; `None` if none of this number runs.
 pub fn facts(pid: u32) -> Option<Facts> {
     facts_of_child(pid).filter(|facts| facts.state != 'Z')
@@ -34,14 +48,15 @@ pub fn facts(pid: u32) -> Option<Facts> {
 
 /// The same of a child of this process, which has its number until it is waited for, also if it has ended.
 pub fn facts_of_child(pid: u32) -> Option<Facts> {
-    let process = Process::new(i32::try_from(pid).ok()?).ok()?;
+    let first = Process::new(i32::try_from(pid).ok()?).ok()?.stat().ok()?;
+    let process = Process::new_with_root(proc_folder(pid)).ok()?;
     let stat = process.stat().ok()?;
     let status = process.status().ok()?;
     Some(Facts {
         pid,
-        name: stat.comm,
-        parent: u32::try_from(stat.ppid).unwrap_or(0),
-        started: stat.starttime,
+        name: first.comm,
+        parent: u32::try_from(first.ppid).unwrap_or(0),
+        started: first.starttime,
         user: status.euid,
         rss: stat.rss.saturating_mul(procfs::page_size()),
         peak_rss: status.vmhwm.unwrap_or(0).saturating_mul(1024),
@@ -69,12 +84,12 @@ pub fn allowed(facts: &Facts) -> Result<(), String> {
 
 /// Whether the process has that file mapped; `None` if the system does not say.
 pub fn maps(pid: u32, file: &Path) -> Option<bool> {
-    let maps = Process::new(i32::try_from(pid).ok()?).ok()?.maps().ok()?;
+    let maps = Process::new_with_root(proc_folder(pid)).ok()?.maps().ok()?;
     let mut paths = maps.iter().map(|map| &map.pathname);
     Some(paths.any(|mapped| matches!(mapped, MMapPath::Path(path) if path == file)))
 }
 
 /// The environment that the process was started with.
 pub fn environment(pid: u32) -> Option<Vec<u8>> {
-    fs::read(format!("/proc/{pid}/environ")).ok()
+    fs::read(proc_folder(pid).join("environ")).ok()
 }

@@ -1,6 +1,6 @@
 //! `goheap record`: runs a program and writes down what it asks of its heap.
 //!
-//! The program runs on the system's own malloc with `libgoheap_record.so` before it, which puts each
+//! The program runs on the malloc that it has with `libgoheap_record.so` before that, which puts each
 //! call into a ring in shared memory ([`goheap_ring`]). Here the rings are read as they fill, addresses
 //! become ids ([`crate::trace::resolve`]), and the events a file ([`crate::trace::recording`]).
 //! A crash of the program loses nothing; a crash here loses at most a second.
@@ -26,13 +26,14 @@ use rings::Folder;
 
 /// Record what a program asks of its heap.
 ///
-/// The program runs on the system's malloc, its calls are written to FILE: who, when, how
+/// The program runs on the malloc that it has, its calls are written to FILE: who, when, how
 /// much, and which object goes. `goheap replay FILE` does the same again. Its exit status is
 /// passed on.
 ///
 /// Recorded is the process that is started, in the last program that it runs by `exec`; with
 /// --children also those that it starts, each from its own beginning. Not seen is
-/// what does not go through malloc: mappings of a program's own, and allocators that are linked into it.
+/// what does not go through malloc: mappings of a program's own, allocators that are part of it, and what a
+/// library has beside malloc's family, as jemalloc's mallocx.
 /// Exit codes are those of goheap run.
 #[derive(clap::Args)]
 pub struct Options {
@@ -209,7 +210,7 @@ fn sentence(path: &Path, total: &Total) -> String {
     text
 }
 
-/// An I/O error of a recording's file.
+/// An I/O error of a recording's file. What it says is put together only then: each event asks for this.
 fn writing(path: &Path) -> impl FnOnce(io::Error) -> Error {
-    Error::system(format!("write {}", path.display()))
+    move |error| Error::system(format!("write {}", path.display()))(error)
 }

@@ -4,6 +4,7 @@
 //! has it that is loaded before the system's. None of them is linked in.
 
 use std::convert::Infallible;
+use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -11,10 +12,13 @@ use std::time::Duration;
 
 use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
 use indicatif::{ProgressBar, ProgressStyle};
+use object::read::elf::ElfFile64;
+use object::{Endianness, Object, ObjectSymbol};
 
 use super::prepare::{Marks, prepare};
 use super::{Options, Point, again, chart};
 use crate::Error;
+use crate::preload::of_the_system;
 
 /// Points of a line in the chart.
 const SAMPLES: usize = 1000;
@@ -57,15 +61,6 @@ const PACKAGED: [Packaged; 2] = [
     },
 ];
 
-/// Where distributions have their libraries; the first also with this machine's name in it.
-const FOLDERS: [&str; 5] = [
-    "/usr/lib",
-    "/usr/lib64",
-    "/usr/local/lib",
-    "/usr/local/lib64",
-    "/lib",
-];
-
 impl FromStr for Allocator {
     type Err = Infallible;
 
@@ -103,35 +98,50 @@ impl Allocator {
             name: self.name(),
             reason,
         };
-        match self {
-            Self::Goheap | Self::System => Ok(None),
-            Self::Packaged(packaged) => match packaged.find() {
-                Some(path) => Ok(Some(path)),
-                None => Err(no(format!(
+        let path = match self {
+            Self::Goheap | Self::System => return Ok(None),
+            Self::Packaged(packaged) => of_the_system(packaged.file).ok_or_else(|| {
+                no(format!(
                     "there is no {}; Debian's package {} has it, or give a library's path",
                     packaged.file, packaged.package
-                ))),
-            },
-            Self::Library(path) => match path.canonicalize() {
-                Ok(path) => Ok(Some(path)),
-                Err(error) => Err(no(format!("{}: {error}", path.display()))),
-            },
-            Self::Unknown(_) => Err(no(
+                ))
+            })?,
+            Self::Library(path) => path
+                .canonicalize()
+                .map_err(|error| no(format!("{}: {error}", path.display())))?,
+            Self::Unknown(_) => return Err(no(
                 "known are goheap, system, mimalloc and jemalloc; a library's path has a slash in it"
                     .into(),
             )),
+        };
+        let missing = missing_in(&path);
+        if !missing.is_empty() {
+            return Err(no(format!(
+                "{} lacks {}",
+                path.display(),
+                missing.join(", ")
+            )));
         }
+        Ok(Some(path))
     }
 }
 
-impl Packaged {
-    fn find(&self) -> Option<PathBuf> {
-        let machine = format!("/usr/lib/{}-linux-gnu", std::env::consts::ARCH);
-        let folders = std::iter::once(machine.as_str()).chain(FOLDERS);
-        folders
-            .map(|folder| Path::new(folder).join(self.file))
-            .find(|path| path.is_file())
-    }
+/// What a replay calls. What a library has not, libc would do, on blocks that are not its own.
+const FAMILY: [&str; 5] = ["malloc", "calloc", "realloc", "free", "posix_memalign"];
+
+/// Those that a library has not. Of a file that is no library the loader says it.
+fn missing_in(library: &Path) -> Vec<&'static str> {
+    let bytes = fs::read(library).unwrap_or_default();
+    let Ok(file) = ElfFile64::<Endianness>::parse(&*bytes) else {
+        return Vec::new();
+    };
+    let has = |name: &&str| {
+        let mut defined = file
+            .dynamic_symbols()
+            .filter(|symbol| !symbol.is_undefined());
+        defined.any(|symbol| symbol.name() == Ok(name))
+    };
+    FAMILY.into_iter().filter(|name| !has(name)).collect()
 }
 
 /// What an allocator did.

@@ -4,7 +4,7 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::allocators::Outcome;
-use crate::picture::{COLORS, Drawn, FAINT, GRID, MIB, bold, plain, svg};
+use crate::picture::{COLORS, Drawn, FAINT, MIB, bold, plain, rule, svg};
 
 const SIZE: (u32, u32) = (960, 480);
 
@@ -36,22 +36,7 @@ pub fn draw(title: &str, outcomes: &[Outcome]) -> Drawn<String> {
             .x_label_area_size(30)
             .y_label_area_size(48)
             .build_cartesian_2d(0.0..100.0, 0.0..top)?;
-        plane
-            .configure_mesh()
-            .disable_x_mesh()
-            .bold_line_style(GRID)
-            .light_line_style(TRANSPARENT)
-            .axis_style(FAINT)
-            .label_style(plain(12, &FAINT))
-            .x_label_formatter(&|share| format!("{share:.0} %"))
-            .y_label_formatter(&|mb| {
-                if top < 5.0 {
-                    format!("{mb:.1}")
-                } else {
-                    format!("{mb:.0}")
-                }
-            })
-            .draw()?;
+        rule(&mut plane, (10, 10), " %", top)?;
         let mut labels = Vec::new();
         for (outcome, color) in outcomes.iter().zip(COLORS.iter().cycle()) {
             let last = (outcome.resident.len().max(2) - 1) as f64;

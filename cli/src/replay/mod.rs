@@ -9,7 +9,7 @@
 //! | `allocators.rs`, `chart.rs` | one process an allocator, side by side |
 //!
 //! What is on a measured heap is the trace's objects and next to nothing else: a text and all
-//! that goes with it lies in mappings of its own ([`off_heap`]); a recording is prepared by one process and
+//! that goes with it lies in mappings of its own (`off_heap`); a recording is prepared by one process and
 //! played by another, which finds a prepared trace where it is given a file. Output is made at the end.
 
 mod allocators;

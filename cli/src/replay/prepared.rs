@@ -72,6 +72,8 @@ impl Preparation {
         self.file.write_all(&MAGIC)?;
         self.file.write_all(&(text.len() as u64).to_ne_bytes())?;
         self.file.write_all(&text)?;
+        // Where there is no step, the header is all of the file, and is to be whole.
+        self.file.write_all(&vec![0; HEADER - 16 - text.len()])?;
         self.file.into_inner().map_err(|error| error.into_error())
     }
 }

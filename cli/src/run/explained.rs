@@ -1,6 +1,7 @@
-//! Where a program's memory was while it ran: at its highest, and at the last look.
+//! Where a program's memory was while it ran: the highest and the last time that it was explained.
 //!
-//! Explaining has the program look through its heap, and the kernel through its mappings, so it is not done at each look.
+//! Explaining has the program look through its heap, and the kernel through its mappings, so it is not done at each look:
+//! the highest look of all may not be among them.
 
 use goheap_stats::explain::Cause;
 use serde::Serialize;
@@ -64,11 +65,11 @@ impl Explained {
         if when(&self.at_most) == when(&self.last) {
             let last = self.last.iter();
             return last
-                .map(|told| of("At its highest, and at the last look", told))
+                .map(|told| of("The last time, and the highest", told))
                 .collect();
         }
-        let at_most = self.at_most.iter().map(|told| of("At its highest", told));
-        let last = self.last.iter().map(|told| of("At the last look", told));
+        let at_most = self.at_most.iter().map(|told| of("The highest time", told));
+        let last = self.last.iter().map(|told| of("The last time", told));
         at_most.chain(last).collect()
     }
 }

@@ -6,7 +6,8 @@
 //! | `watch.rs` | start it, look at it, pass signals on |
 //! | `timeline.rs` | what was seen |
 //! | `children.rs` | what it started |
-//! | `explained.rs` | why memory was resident, at its highest and at the end |
+//! | `explained.rs` | why memory was resident, the highest and the last time that this was asked |
+//! | `roll.rs` | what those told of themselves |
 //! | `seldom.rs` | what takes a while is done as often as a small share of the time allows |
 //! | `summary.rs`, `report.rs` | what is left of it: JSON, and a page to read |
 
@@ -14,6 +15,7 @@ mod chart;
 mod children;
 mod explained;
 mod report;
+mod roll;
 mod seldom;
 mod summary;
 mod timeline;
@@ -33,9 +35,11 @@ use timeline::Timeline;
 ///
 /// The program runs with libgoheap.so preloaded: every malloc in it, in its libraries and in the
 /// programs that it starts is served by goheap. Its standard streams are its own. It must be linked
-/// dynamically against glibc, and be neither setuid nor setgid. Watched is the process that is
-/// started, through each program that it becomes by exec. Of the programs that it starts the report has
-/// the largest figures of those that ran long enough to be seen; goheap top shows them as they run.
+/// dynamically against glibc, be neither setuid nor setgid, and be built without sanitizers; LD_PRELOAD
+/// may name no other malloc. Watched is the process that is
+/// started, through each program that it becomes by exec. The programs that it starts tell of themselves as they
+/// begin and end, so the report has all of them with their largest RSS; what their heaps were, of those that ran
+/// long enough to be seen. goheap top shows them as they run.
 ///
 /// Exit code: that of the program; if a signal ended it, goheap ends by the same signal (shells
 /// show 128 + its number). 127: the program is not found; 126: it cannot be run, or not on the

@@ -7,7 +7,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 use std::time::UNIX_EPOCH;
 
-use goheap::options::{KNOBS, Knob};
+use goheap::options::{KNOBS, Knob, Options, set_one};
 use serde::Serialize;
 
 use super::children::Child;
@@ -47,9 +47,11 @@ pub struct Summary {
     pub aims: Option<Aims>,
     /// Go's counters then.
     pub mem_stats: Option<Figures>,
-    /// Why memory was resident, where it was explained at its highest and last.
+    /// Why memory was resident, the highest and the last time that this was asked.
     pub explained: Explained,
-    /// The programs that it started, and those that these did, as far as they were seen; the largest first.
+    /// How many programs it started, and these did.
+    pub programs_started: usize,
+    /// These, the largest first, up to 10,000.
     pub children: Vec<Child>,
     /// The size classes then.
     pub classes: Vec<Class>,
@@ -62,7 +64,7 @@ pub struct InForce {
     pub name: &'static str,
     /// Its value.
     pub value: String,
-    /// The value that holds where none is given.
+    /// The value that holds where none is given, under the policy in force.
     pub default: &'static str,
     /// What it does.
     pub does: &'static str,
@@ -84,13 +86,22 @@ pub fn knobs_in_force(command: &Command) -> Vec<InForce> {
         let value = knob.value_in(text.as_bytes())?;
         Some(String::from_utf8_lossy(value).into_owned())
     };
+    let policy = KNOBS
+        .iter()
+        .find(|knob| knob.name == "GOHEAP_POLICY")
+        .and_then(in_force)
+        .and_then(|value| set_one("GOHEAP_POLICY", value.as_bytes()).ok())
+        .unwrap_or(Options::DEFAULT);
     KNOBS
         .iter()
-        .map(|knob| InForce {
-            name: knob.name,
-            value: in_force(knob).unwrap_or_else(|| knob.default.into()),
-            default: knob.default,
-            does: knob.does,
+        .map(|knob| {
+            let default = knob.default_under(policy.go);
+            InForce {
+                name: knob.name,
+                value: in_force(knob).unwrap_or_else(|| default.into()),
+                default,
+                does: knob.does,
+            }
         })
         .collect()
 }
@@ -107,7 +118,7 @@ impl Summary {
         command: &[OsString],
         knobs: Vec<InForce>,
         watched: &Watched,
-        children: Vec<Child>,
+        (programs_started, children): (usize, Vec<Child>),
     ) -> Self {
         let last = watched.timeline.last();
         let words = command
@@ -131,6 +142,7 @@ impl Summary {
             aims: last.map(|(_, snapshot)| Aims::of(snapshot)),
             mem_stats: last.map(|(_, snapshot)| Figures::from(&snapshot.mem_stats())),
             explained: watched.explained.clone(),
+            programs_started,
             children,
             classes: last.map_or(Vec::new(), |(_, snapshot)| classes(snapshot)),
         }
@@ -164,11 +176,17 @@ impl Summary {
         );
         if let Some(largest) = self.children.first() {
             words += &format!(
-                "; of {} that it started {} is the largest, RSS at most {}",
-                self.children.len(),
-                largest.program,
-                amount::bytes(largest.peak_rss)
+                "; {} program{} started",
+                self.programs_started,
+                if self.programs_started == 1 { "" } else { "s" }
             );
+            if let Some(rss) = largest.peak_rss {
+                words += &format!(
+                    ", the largest {}, RSS at most {}",
+                    largest.program,
+                    amount::bytes(rss)
+                );
+            }
         }
         words
     }

@@ -4,17 +4,21 @@
 //! end unseen: it takes the page over, leaves a last snapshot in it as it exits, and leaves the file to
 //! be removed here.
 
+use std::ffi::OsStr;
 use std::io::{IsTerminal, stderr};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant, SystemTime};
 
+use goheap_stats::roll::VARIABLE;
 use goheap_stats::shared_page::{Command as Ask, Life};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::children::Children;
 use super::explained::Explained;
+use super::roll::Roll;
 use super::seldom::Seldom;
 use super::timeline::{Row, Timeline};
 use crate::observe::{self, Page};
@@ -66,6 +70,11 @@ pub fn to_the_end(
     quiet: bool,
 ) -> Result<Watched, Error> {
     let mut timeline = Timeline::new(csv, monotonic_ns())?;
+    // Without it, programs that it starts are known if they are seen as they run.
+    let roll = Roll::open(csv.parent().unwrap_or(Path::new("."))).ok();
+    if let Some(roll) = &roll {
+        command.env(OsStr::from_bytes(VARIABLE.to_bytes()), roll.path());
+    }
     // SAFETY: what is called there allocates nothing and takes no lock.
     unsafe {
         command.pre_exec(|| {
@@ -75,7 +84,7 @@ pub fn to_the_end(
         })
     };
     let program = command.get_program().to_owned();
-    let (begun, start) = (SystemTime::now(), Instant::now());
+    let (begun, start, start_ns) = (SystemTime::now(), Instant::now(), monotonic_ns());
     let mut started = Started::by(command).map_err(|error| {
         // Takes away the page of the process that did not become the program.
         observe::list();
@@ -126,6 +135,9 @@ pub fn to_the_end(
         }
     }
     timeline.finish();
+    if let Some(roll) = roll {
+        children.told(roll.close(), started.pid(), start_ns);
+    }
     Ok(Watched {
         started,
         status,

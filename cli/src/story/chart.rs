@@ -1,14 +1,11 @@
 //! The story as one picture: a panel a trace, a pair of stacked bars a step.
 
-use plotters::backend::SVGBackend;
-use plotters::coord::cartesian::Cartesian2d;
-use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::told::Told;
 use crate::fidelity::Counter;
-use crate::picture::{Area, Drawn, FAINT, GRID, INK, MIB, bold, plain, svg};
+use crate::picture::{Area, Drawn, FAINT, INK, MIB, Plane, bold, plain, rule, svg};
 
 const WIDTH: u32 = 1280;
 const HEAD: u32 = 118;
@@ -47,8 +44,6 @@ const SIDES: [Side; 2] = [
         to: 0.88,
     },
 ];
-
-type Plane<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 
 /// Draws the chart, as SVG.
 pub fn draw(stories: &[Told]) -> Drawn<String> {
@@ -134,18 +129,7 @@ fn panel(told: &Told, area: &Area<'_>) -> Drawn {
         .x_label_area_size(24)
         .y_label_area_size(38)
         .build_cartesian_2d(0.0..steps as f64, 0.0..top)?;
-    plane
-        .configure_mesh()
-        .disable_x_mesh()
-        .x_labels(0)
-        .y_labels(5)
-        .y_max_light_lines(1)
-        .bold_line_style(GRID)
-        .light_line_style(GRID)
-        .axis_style(FAINT)
-        .label_style(plain(11, &FAINT))
-        .y_label_formatter(&|mb| format!("{mb:.0}"))
-        .draw()?;
+    rule(&mut plane, (0, 5), "", top)?;
     let title = bold(15);
     area.draw_text(told.shipped.name, &title, (24, 8))?;
     for step in 0..steps {

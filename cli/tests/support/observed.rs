@@ -25,11 +25,13 @@ const SOURCE: &str = r#"
 #include <unistd.h>
 
 static void *blocks[1 << 20];
+static char **arguments;
+static pthread_t first;
 
-int main(int argc, char **argv) {
+static void *take_over(void *);
+
+static int obey(void) {
     char line[256], word[64];
-    setvbuf(stdout, NULL, _IONBF, 0);
-    blocks[0] = malloc(100);
     puts("ok");
     while (fgets(line, sizeof line, stdin)) {
         long from = 0, to = 0, size = 0;
@@ -51,10 +53,16 @@ int main(int argc, char **argv) {
             }
             printf("%d\n", child);
         } else if (!strcmp(word, "exec"))
-            execl(argv[0], argv[0], NULL);
+            execl(arguments[0], arguments[0], NULL);
         else if (!strcmp(word, "sleep")) {
             unsetenv("LD_PRELOAD");
             execl("/bin/sleep", "sleep", "100", NULL);
+        }
+        else if (!strcmp(word, "leave")) {
+            pthread_t other;
+            first = pthread_self();
+            pthread_create(&other, NULL, take_over, NULL);
+            pthread_exit(NULL);
         }
         else if (!strcmp(word, "nap"))
             usleep(from * 1000);
@@ -71,6 +79,19 @@ int main(int argc, char **argv) {
         puts("ok");
     }
     return 0;
+}
+
+static void *take_over(void *nothing) {
+    pthread_join(first, NULL);
+    usleep(10000);
+    exit(obey());
+}
+
+int main(int argc, char **argv) {
+    arguments = argv;
+    setvbuf(stdout, NULL, _IONBF, 0);
+    blocks[0] = malloc(100);
+    return obey();
 }
 "#;
 

@@ -6,7 +6,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use super::burst::{REST, SCALE, Sample};
 use super::watched::Watched;
 use super::words;
-use crate::picture::{Area, Drawn, FAINT, GRID, INK, MIB, bold, plain, svg};
+use crate::picture::{Area, Drawn, FAINT, INK, MIB, bold, plain, rule, svg};
 
 const WIDTH: u32 = 1280;
 const HEAD: u32 = 96;
@@ -89,19 +89,7 @@ fn panel(watched: &Watched, top: f64, area: &Area<'_>) -> Drawn {
         .x_label_area_size(22)
         .y_label_area_size(32)
         .build_cartesian_2d(FROM..REST, 0.0..top)?;
-    plane
-        .configure_mesh()
-        .disable_x_mesh()
-        .x_labels(7)
-        .y_labels(5)
-        .y_max_light_lines(1)
-        .bold_line_style(GRID)
-        .light_line_style(GRID)
-        .axis_style(FAINT)
-        .label_style(plain(11, &FAINT))
-        .x_label_formatter(&|minutes| format!("{minutes:.0}"))
-        .y_label_formatter(&|mb| format!("{mb:.0}"))
-        .draw()?;
+    rule(&mut plane, (7, 5), "", top)?;
     area.draw_text(&watched.versions.name(), &bold(15), (24, 6))?;
     let faint = plain(12, &FAINT);
     area.draw_text(words::short(watched.versions), &faint, (24, 25))?;
