@@ -219,25 +219,7 @@ fn redis(folder: &Path, peer: &Peer) -> io::Result<Taken> {
 }
 
 fn compare(arguments: &Arguments) -> io::Result<()> {
-    let own = own_library()?;
-    let mut peers = vec![Peer {
-        name: "goheap",
-        library: Some(own),
-    }];
-    for (name, file) in PEERS {
-        let path = Path::new(FOLDER).join(file);
-        match path.exists() {
-            true => peers.push(Peer {
-                name,
-                library: Some(path),
-            }),
-            false => eprintln!("left out: {name}, there is no {}", path.display()),
-        }
-    }
-    peers.push(Peer {
-        name: "glibc",
-        library: None,
-    });
+    let peers = peers()?;
     let folder = std::env::temp_dir().join(format!("goheap-preloaded-{}", std::process::id()));
     fs::create_dir_all(&folder)?;
     write_inputs(&folder)?;
@@ -262,53 +244,10 @@ fn compare(arguments: &Arguments) -> io::Result<()> {
             eprintln!("left out: {}, there is no {}", program.name, program.needs);
             continue;
         }
-        let mut rounds = Vec::new();
-        for round in 0..arguments.rounds as usize {
-            let mut taken = vec![None; peers.len()];
-            for turn in 0..peers.len() {
-                let at = (round + turn) % peers.len();
-                taken[at] = Some((program.run)(&folder, &peers[at])?);
-            }
-            rounds.push(taken.into_iter().flatten().collect::<Vec<Taken>>());
-        }
-        let mut least = f64::NEG_INFINITY;
-        for (at, peer) in peers.iter().enumerate() {
-            let of = |figure: fn(&Taken) -> f64| {
-                Spread::of(rounds.iter().map(|round| figure(&round[at])))
-            };
-            let (time, peak) = (of(|taken| taken.processor_ms), of(|taken| taken.peak_kib));
-            let ratio = Spread::of(
-                rounds
-                    .iter()
-                    .map(|round| round[0].processor_ms / round[at].processor_ms),
-            );
-            if at > 0 {
-                least = least.max(ratio.median);
-            }
-            println!(
-                "{:<8} {:<10} {:>8.0} ms   goheap by this {:.2} ({:.2} – {:.2})   peak {:>7.1} MiB",
-                program.name,
-                peer.name,
-                time.median,
-                ratio.median,
-                ratio.min,
-                ratio.max,
-                peak.median / 1024.0
-            );
-            writeln!(
-                csv,
-                "{},{},{:.1},{:.3},{:.3},{:.3},{:.0}",
-                program.name,
-                peer.name,
-                time.median,
-                ratio.median,
-                ratio.min,
-                ratio.max,
-                peak.median
-            )
-            .expect("a string takes anything");
-        }
-        best.push(least);
+        let rounds = (0..arguments.rounds as usize)
+            .map(|round| in_turn(program, &peers, &folder, round))
+            .collect::<io::Result<Vec<_>>>()?;
+        best.push(report(program, &peers, &rounds, &mut csv));
     }
     fs::remove_dir_all(&folder)?;
     let mean = (best.iter().map(|ratio| ratio.ln()).sum::<f64>() / best.len() as f64).exp();
@@ -318,6 +257,81 @@ fn compare(arguments: &Arguments) -> io::Result<()> {
     fs::write(results.join("preloaded.csv"), csv)?;
     println!("written to benches/results/preloaded.csv");
     Ok(())
+}
+
+/// goheap first, then those of its peers that there are.
+fn peers() -> io::Result<Vec<Peer>> {
+    let mut peers = vec![Peer {
+        name: "goheap",
+        library: Some(own_library()?),
+    }];
+    for (name, file) in PEERS {
+        let path = Path::new(FOLDER).join(file);
+        match path.exists() {
+            true => peers.push(Peer {
+                name,
+                library: Some(path),
+            }),
+            false => eprintln!("left out: {name}, there is no {}", path.display()),
+        }
+    }
+    peers.push(Peer {
+        name: "glibc",
+        library: None,
+    });
+    Ok(peers)
+}
+
+/// Runs it once on each, beginning with another one each round.
+fn in_turn(
+    program: &Program,
+    peers: &[Peer],
+    folder: &Path,
+    round: usize,
+) -> io::Result<Vec<Taken>> {
+    let first = round % peers.len();
+    let (later, sooner) = peers.split_at(first);
+    let mut taken = sooner
+        .iter()
+        .chain(later)
+        .map(|peer| (program.run)(folder, peer))
+        .collect::<io::Result<Vec<_>>>()?;
+    taken.rotate_right(first);
+    Ok(taken)
+}
+
+/// Prints and writes a line for each peer. Returns the ratio to the best of them, goheap itself aside.
+fn report(program: &Program, peers: &[Peer], rounds: &[Vec<Taken>], csv: &mut String) -> f64 {
+    let mut best = f64::NEG_INFINITY;
+    for (at, peer) in peers.iter().enumerate() {
+        let of =
+            |figure: fn(&Taken) -> f64| Spread::of(rounds.iter().map(|round| figure(&round[at])));
+        let (time, peak) = (of(|taken| taken.processor_ms), of(|taken| taken.peak_kib));
+        let ratio = Spread::of(
+            rounds
+                .iter()
+                .map(|round| round[0].processor_ms / round[at].processor_ms),
+        );
+        if at > 0 {
+            best = best.max(ratio.median);
+        }
+        let (least, most) = (ratio.min, ratio.max);
+        println!(
+            "{:<8} {:<10} {:>8.0} ms   goheap by this {:.2} ({least:.2} – {most:.2})   peak {:>7.1} MiB",
+            program.name,
+            peer.name,
+            time.median,
+            ratio.median,
+            peak.median / 1024.0
+        );
+        writeln!(
+            csv,
+            "{},{},{:.1},{:.3},{least:.3},{most:.3},{:.0}",
+            program.name, peer.name, time.median, ratio.median, peak.median
+        )
+        .expect("a string takes anything");
+    }
+    best
 }
 
 /// What `cargo build --release` leaves beside this program. Not a dependency: that would build the heap

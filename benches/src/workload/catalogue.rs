@@ -42,6 +42,7 @@ const fn threads(count: usize, role: Role) -> Threads {
 /// All that is measured.
 #[rustfmt::skip]
 pub const BENCHES: &[Bench] = &[
+    bench!(Micro, "micro/pair/8", 6_000_000, pair(8)),
     bench!(Micro, "micro/pair/16", 6_000_000, pair(16)),
     bench!(Micro, "micro/pair/64", 6_000_000, pair(64)),
     bench!(Micro, "micro/pair/512", 4_000_000, pair(512)),
@@ -62,6 +63,7 @@ pub const BENCHES: &[Bench] = &[
     bench!(Micro, "micro/replace/10000", 3_000_000, replace(10_000, Sizes::Uniform)),
     bench!(Micro, "micro/replace/100000", 4_000_000, replace(100_000, Sizes::Uniform)),
     bench!(Micro, "micro/replace/1000000", 4_000_000, replace(1_000_000, Sizes::Uniform)),
+    bench!(Micro, "micro/tiny/10000", 3_000_000, replace(10_000, Sizes::Tiny)),
     bench!(Micro, "micro/perl/1000", 3_000_000, replace(1_000, Sizes::Program)),
     bench!(Micro, "micro/perl/10000", 3_000_000, replace(10_000, Sizes::Program)),
     bench!(Micro, "micro/perl/100000", 4_000_000, replace(100_000, Sizes::Program)),

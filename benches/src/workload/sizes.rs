@@ -7,6 +7,8 @@ use crate::numbers::Numbers;
 pub enum Sizes {
     /// Each from 8 to 264 as often.
     Uniform,
+    /// Each from 8 to 15 as often: those that share blocks with others in Go.
+    Tiny,
     /// Perl's, as it makes a manual page: half of them below 25, one of 256 about 8 KiB.
     Program,
     /// All of 64.
@@ -43,6 +45,7 @@ impl Sizes {
     pub fn draw(self, numbers: &mut Numbers) -> usize {
         match self {
             Self::Uniform => 8 + numbers.below(257) as usize,
+            Self::Tiny => 8 + numbers.below(8) as usize,
             Self::Even => 64,
             Self::Program => usize::from(PERL[numbers.below(256) as usize]),
             Self::Mixed => {

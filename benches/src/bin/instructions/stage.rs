@@ -4,7 +4,7 @@
 use std::hint::black_box;
 
 use goheap_allocator::size_class::MAX_SMALL;
-use goheap_allocator::{Cache, Heap, LOG_CAPACITY, Linux, SizeClass};
+use goheap_allocator::{Cache, Heap, LOG_CAPACITY, Linux, SizeClass, tiny};
 use goheap_benches::numbers::Numbers;
 
 use crate::counted;
@@ -32,7 +32,8 @@ const LARGE: usize = 40 << 10;
 
 /// All that is counted.
 pub const STAGES: &[Stage] = &[
-    // A call that finds a slot at hand.
+    // A call that finds a slot at hand; of 8 bytes, two in a slot.
+    stage("alloc/8", "allocate", tiny),
     stage("alloc/16", "allocate", allocate::<16>),
     stage("alloc/64", "allocate", allocate::<64>),
     stage("alloc/512", "allocate", allocate::<512>),
@@ -61,11 +62,13 @@ pub const STAGES: &[Stage] = &[
     // An object.
     stage("alloc/large", "large", large),
     // An object in the log, in the order of allocation, or in none.
+    stage("flush/8", "flush", || flush_tiny(false)),
     stage("flush/16", "flush", || flush(16, BYTES, false)),
     stage("flush/64", "flush", || flush(64, BYTES, false)),
     stage("flush/512", "flush", || flush(512, BYTES, false)),
     stage("flush/4096", "flush", || flush(4096, BYTES, false)),
     stage("flush/large", "flush", || flush(LARGE, BYTES, false)),
+    stage("flush/8-scattered", "flush", || flush_tiny(true)),
     stage("flush/16-scattered", "flush", || flush(16, BYTES, true)),
     stage("flush/64-scattered", "flush", || flush(64, BYTES, true)),
     stage("flush/512-scattered", "flush", || flush(512, BYTES, true)),
@@ -94,6 +97,16 @@ fn allocate<const SIZE: usize>() -> u64 {
     let count = at_hand(SIZE);
     for _ in 0..count {
         black_box(counted::allocate::<SIZE>());
+    }
+    count as u64
+}
+
+/// The first block is filled, and as many others as are at hand but for one.
+fn tiny() -> u64 {
+    counted::warm(8);
+    let count = 2 * (SizeClass::of(tiny::BLOCK).slots().min(64) - 1);
+    for _ in 0..count {
+        black_box(counted::allocate::<8>());
     }
     count as u64
 }
@@ -250,7 +263,33 @@ fn large() -> u64 {
 
 fn flush(size: usize, bytes: usize, scattered: bool) -> u64 {
     let by_hand = ByHand::new();
-    let mut objects = by_hand.fill(size, bytes, ByHand::take).objects;
+    let objects = by_hand.fill(size, bytes, ByHand::take).objects;
+    flush_these(&by_hand, objects, scattered)
+}
+
+/// Objects of 8 bytes, two in a block.
+fn flush_tiny(scattered: bool) -> u64 {
+    let by_hand = ByHand::new();
+    let ByHand { heap, cache } = by_hand;
+    let mut objects = Vec::new();
+    while objects.len() < BYTES / 8 {
+        // SAFETY: this thread owns the cache; a block is shared as soon as it was taken.
+        unsafe {
+            if let Some(part) = cache.alloc_tiny(8, 8) {
+                objects.push(part.as_ptr().expose_provenance());
+            } else if let Some(block) = cache.alloc(tiny::CLASS) {
+                heap.share(cache, block, 8);
+                objects.push(block.as_ptr().expose_provenance());
+            } else if !counted::refill(heap, cache, tiny::CLASS) {
+                by_hand.take_uncounted(tiny::CLASS);
+            }
+        }
+    }
+    flush_these(&by_hand, objects, scattered)
+}
+
+/// Frees as many of these as fill logs.
+fn flush_these(by_hand: &ByHand, mut objects: Vec<usize>, scattered: bool) -> u64 {
     if scattered {
         Numbers::new(1).shuffle(&mut objects);
     }

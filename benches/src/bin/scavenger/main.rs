@@ -38,47 +38,36 @@ struct Arguments {
 /// What a process can be asked to measure, and with which environment.
 struct Side {
     name: &'static str,
-    environment: &'static [(&'static str, &'static str)],
+    environment: Environment,
+}
+
+type Environment = &'static [(&'static str, &'static str)];
+
+impl Side {
+    const fn new(name: &'static str, environment: Environment) -> Self {
+        Self { name, environment }
+    }
 }
 
 /// No cycle and no return of memory but those that are asked for.
-const AT_REST: &[(&str, &str)] = &[
+const AT_REST: Environment = &[
     ("GOGC", "off"),
     ("GOHEAP_SCAVENGE_PERCENT", "0.01"),
     ("GOHEAP_RETAIN_PERCENT", "10000"),
 ];
+/// Cycles, and no return of memory but what is asked for.
+const STILL: Environment = &[
+    ("GOHEAP_SCAVENGE_PERCENT", "0.01"),
+    ("GOHEAP_RETAIN_PERCENT", "10000"),
+];
 
-const WHOLE: Side = Side {
-    name: "whole",
-    environment: AT_REST,
-};
-const BARE_WHOLE: Side = Side {
-    name: "bare-whole",
-    environment: &[],
-};
-const HOLES: Side = Side {
-    name: "holes",
-    environment: AT_REST,
-};
-const BARE_HOLES: Side = Side {
-    name: "bare-holes",
-    environment: &[],
-};
-const PACE: Side = Side {
-    name: "pace",
-    environment: &[],
-};
-const WAVES: Side = Side {
-    name: "waves",
-    environment: &[],
-};
-const STILL_WAVES: Side = Side {
-    name: "waves",
-    environment: &[
-        ("GOHEAP_SCAVENGE_PERCENT", "0.01"),
-        ("GOHEAP_RETAIN_PERCENT", "10000"),
-    ],
-};
+const WHOLE: Side = Side::new("whole", AT_REST);
+const BARE_WHOLE: Side = Side::new("bare-whole", &[]);
+const HOLES: Side = Side::new("holes", AT_REST);
+const BARE_HOLES: Side = Side::new("bare-holes", &[]);
+const PACE: Side = Side::new("pace", &[]);
+const WAVES: Side = Side::new("waves", &[]);
+const STILL_WAVES: Side = Side::new("waves", STILL);
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
