@@ -9,7 +9,7 @@ mod support;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -86,7 +86,15 @@ fn signals_reach_the_program() {
     for (signal, name) in [(libc::SIGINT, "INT"), (libc::SIGTERM, "TERM")] {
         let out = folder();
         let script = format!("trap 'exit 9' {name}; echo ready; while :; do sleep 0.01; done");
-        let mut child = run(out.path(), &[], &["sh", "-c", &script])
+        let mut run = run(out.path(), &[], &["sh", "-c", &script]);
+        // Who runs the tests may ignore the signal (a shell's `&` does), and then no shell can trap it.
+        let heed = move || {
+            // SAFETY: sets a signal's way back to what it is at the start of most programs.
+            unsafe { libc::signal(signal, libc::SIG_DFL) };
+            Ok(())
+        };
+        // SAFETY: the closure makes one system call.
+        let mut child = unsafe { run.pre_exec(heed) }
             .stdout(Stdio::piped())
             .spawn()
             .expect("it starts");
