@@ -8,7 +8,7 @@
 //! `bin/goheap-benches/` runs it interleaved, a process for each measurement, `benches/` under criterion;
 //! `bin/latency.rs` times single allocations, `bin/instructions/` counts instructions,
 //! `bin/preloaded.rs` takes programs as distributions have them, `bin/scavenger/` what giving back costs, and
-//! `bin/scale.rs` how costs grow with the heap.
+//! `bin/scale.rs` how costs grow with the heap. `thread_start.rs` keeps one contestant out of the others' threads.
 
 pub mod contestant;
 pub mod cost;
@@ -17,4 +17,6 @@ pub mod machine;
 pub mod numbers;
 pub mod rounds;
 pub mod spread;
+#[cfg(feature = "peers")]
+mod thread_start;
 pub mod workload;

@@ -72,6 +72,8 @@ impl Bench {
     /// Measures so many operations. Whole programs run on the process's global allocator, whichever
     /// the contestant is.
     pub fn run(&self, contestant: Contestant, operations: u64) -> Cost {
+        #[cfg(feature = "peers")]
+        crate::thread_start::belongs_to(contestant);
         (self.run)(contestant, operations)
     }
 }
