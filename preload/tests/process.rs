@@ -3,7 +3,8 @@
 
 mod support;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use support::child::{self, Outcome};
 use support::{compiled, plain, preloaded, scratch, wait};
@@ -12,14 +13,23 @@ fn program(for_test: &str) -> Option<PathBuf> {
     compiled("process.c", &format!("process-{for_test}"), &[])
 }
 
+/// Runs the program on both mallocs. A failure says which it was.
+#[track_caller]
+fn holds_on_both(program: &Path, configure: impl Fn(&mut Command)) {
+    for (which, mut command) in [("without", plain(program)), ("with", preloaded(program))] {
+        configure(&mut command);
+        let outcome = wait(command);
+        assert!(outcome.status.success(), "{which} the library: {outcome}");
+    }
+}
+
 /// Runs the part on both mallocs.
 #[track_caller]
 fn part_holds(name: &str) {
     let Some(program) = program(name) else { return };
-    for mut command in [plain(&program), preloaded(&program)] {
+    holds_on_both(&program, |command| {
         command.arg(name);
-        wait(command).expect_success();
-    }
+    });
 }
 
 #[test]
@@ -45,7 +55,7 @@ fn a_process_with_two_heaps_ends_with_its_last_thread() {
     let library = command.get_envs().find(|(name, _)| *name == "LD_PRELOAD");
     let library = library.and_then(|(_, path)| path).expect("it is preloaded");
     // Another file is another library, with variables of its own.
-    let copy = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("other-heap.so");
+    let copy = Path::new(env!("CARGO_TARGET_TMPDIR")).join("other-heap.so");
     std::fs::copy(library, &copy).expect("there is room for a copy");
     command.arg(part).env("OTHER_HEAP", &copy);
     wait(command).expect_success();
@@ -91,9 +101,7 @@ fn an_allocation_in_a_signal_handler_takes_little_stack() {
     let Some(program) = compiled("signal_stack.c", "signal-stack", &[]) else {
         return;
     };
-    for command in [plain(&program), preloaded(&program)] {
-        wait(command).expect_success();
-    }
+    holds_on_both(&program, |_| {});
 }
 
 #[test]
@@ -107,10 +115,9 @@ fn libraries_come_and_go() {
     let (Some(program), Some(library)) = (program("libraries"), library) else {
         return;
     };
-    for mut command in [plain(&program), preloaded(&program)] {
+    holds_on_both(&program, |command| {
         command.arg("libraries").arg(&library);
-        wait(command).expect_success();
-    }
+    });
 }
 
 #[test]
@@ -126,10 +133,9 @@ fn a_library_s_own_path_is_where_its_libraries_are_looked_for() {
     let (Some(program), Some(outer)) = (program("opens_by"), outer) else {
         return;
     };
-    for mut command in [plain(&program), preloaded(&program)] {
+    holds_on_both(&program, |command| {
         command.arg("opens_by").arg(&outer).arg("libinner.so");
-        wait(command).expect_success();
-    }
+    });
 }
 
 #[test]
@@ -137,11 +143,10 @@ fn little_address_space_is_used_up_and_freed() {
     let Some(program) = program("limited") else {
         return;
     };
-    for mut command in [plain(&program), preloaded(&program)] {
+    holds_on_both(&program, |command| {
         command.arg("limited");
-        child::limit(&mut command, libc::RLIMIT_AS, 600 << 20);
-        wait(command).expect_success();
-    }
+        child::limit(command, libc::RLIMIT_AS, 600 << 20);
+    });
 }
 
 #[test]
