@@ -10,6 +10,8 @@ use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 const STEP: usize = 256 << 10;
+/// Where the process's address space is limited, this part of it is put by for when the system refuses more.
+const SHARE: usize = 64;
 
 /// What a block is for; MemStats tells them apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,13 +40,36 @@ pub struct Meta {
 struct Free {
     at: usize,
     end: usize,
+    /// What was put by, none of it handed out yet.
+    by: usize,
+    by_end: usize,
+}
+
+impl Free {
+    /// The first `bytes` of what was put by.
+    fn take_put_by(&mut self, bytes: usize) -> Option<NonNull<u8>> {
+        if self.by_end - self.by < bytes {
+            return None;
+        }
+        let at = NonNull::new(self.by as *mut u8);
+        self.by += bytes;
+        at
+    }
 }
 
 impl Meta {
     /// Nothing mapped yet.
     pub const fn new() -> Self {
         Self {
-            current: Lock::new(Rank::Meta, Free { at: 0, end: 0 }),
+            current: Lock::new(
+                Rank::Meta,
+                Free {
+                    at: 0,
+                    end: 0,
+                    by: 0,
+                    by_end: 0,
+                },
+            ),
             used: [const { AtomicU64::new(0) }; 4],
             mapped: AtomicU64::new(0),
         }
@@ -59,10 +84,13 @@ impl Meta {
         let mut free = self.current.lock();
         if free.end - free.at < bytes {
             let step = bytes.max(STEP);
-            let at = os.map(step)?;
+            let at = match os.map(step) {
+                Ok(at) => at,
+                Err(e) => free.take_put_by(step).ok_or(e)?,
+            };
             self.mapped.fetch_add(step as u64, Relaxed);
             let at = at.as_ptr() as usize;
-            *free = Free { at, end: at + step };
+            (free.at, free.end) = (at, at + step);
         }
         let at = free.at;
         free.at += bytes;
@@ -74,6 +102,25 @@ impl Meta {
             bytes,
             errno: 0,
         })
+    }
+
+    /// Puts address space by, the first time, where there is a limit to it. Once the heap has all of the rest, nothing else is
+    /// left for the blocks of spans, which each class has its own of: what small objects had, free again, large ones could not take.
+    pub fn put_by<O: Os>(&self, os: &O) {
+        let mut free = self.current.lock();
+        if free.by_end != 0 {
+            return;
+        }
+        let limit = os.address_space();
+        let bytes = limit / SHARE / STEP * STEP;
+        // If it is refused, there is none.
+        if limit != usize::MAX
+            && bytes > 0
+            && let Ok(at) = os.map(bytes)
+        {
+            free.by = at.as_ptr() as usize;
+            free.by_end = free.by + bytes;
+        }
     }
 
     /// A table's address range, of which only what is touched takes memory: count it with [`Meta::grew`].

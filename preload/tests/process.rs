@@ -155,6 +155,11 @@ fn a_process_limits_its_own_address_space() {
 }
 
 #[test]
+fn a_process_has_no_address_space_left_but_the_heap_s() {
+    part_holds("leaves_nothing");
+}
+
+#[test]
 fn a_process_limits_its_own_data() {
     part_holds("limits_its_data");
 }

@@ -338,6 +338,7 @@ impl PageHeap {
             state.tables = Some(tables);
         }
         if state.growing.pages < ask {
+            meta.put_by(os);
             let next = arena.extend(os, ask)?;
             let rest = state.growing;
             if rest.pages > 0

@@ -304,6 +304,14 @@ static void opens_by(const char *opener, const char *library) {
     }
 }
 
+/* Takes what address space is left, down to the last page. */
+static int takes_the_rest;
+static size_t least = 50 << 20;
+static void take_the_rest(void) {
+    for (size_t bytes = 64 << 20; bytes >= 4096; bytes /= 2)
+        while (mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED) continue;
+}
+
 /* Little memory: null and ENOMEM when it is used up, and all goes on when some is free again. */
 static void use_up(size_t bytes) {
     struct block {
@@ -318,7 +326,8 @@ static void use_up(size_t bytes) {
         CHECK(sum < (size_t)1 << 30);
     }
     CHECK(errno == ENOMEM);
-    CHECK(sum > 50 << 20);
+    CHECK(sum > least);
+    if (takes_the_rest) take_the_rest();
     while (all) {
         struct block *next = all->next;
         free(all);
@@ -346,6 +355,22 @@ static void limits_itself(void) {
     CHECK(mapped != MAP_FAILED);
     CHECK(!munmap(mapped, 200 << 20));
     limited();
+}
+
+/* The same where others take what the heap leaves: what one size had must do for the next. */
+static void leaves_nothing(void) {
+    churn(1, 100000);
+    struct rlimit limit = {512 << 20, 512 << 20};
+    CHECK(!setrlimit(RLIMIT_AS, &limit));
+    in_threads(2, churning);
+    takes_the_rest = 1;
+    least = 300 << 20;
+    use_up(1000);
+    use_up(100000);
+    churn(3, 50000);
+    use_up(10 << 20);
+    use_up(1000);
+    churn(4, 50000);
 }
 
 /* The same of its data, once the heap has tables for all of its address space. */
@@ -450,6 +475,7 @@ int main(int count, char **arguments) {
     PART(churns);
     PART(limited);
     PART(limits_itself);
+    PART(leaves_nothing);
     PART(limits_its_data);
     PART(no_descriptors);
     PART(signals);
