@@ -37,8 +37,11 @@ impl Folder {
             .tempdir_in(MEMORY)
             .or_else(|_| builder.tempdir())
             .map_err(Error::system(doing()))?;
-        let lock = File::create_new(folder.path().join("lock")).map_err(Error::system(doing()))?;
+        // It has its name only once it is locked: who finds it unlocked before would remove the folder.
+        let (unlocked, locked) = (folder.path().join("new"), folder.path().join("lock"));
+        let lock = File::create_new(&unlocked).map_err(Error::system(doing()))?;
         lock.lock().map_err(Error::system(doing()))?;
+        fs::rename(unlocked, locked).map_err(Error::system(doing()))?;
         Ok(Self {
             folder,
             children,
