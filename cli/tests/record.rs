@@ -9,11 +9,12 @@ use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::PoisonError;
 
 use goheap_cli::trace::event::Act;
 use tempfile::TempDir;
 
-use recorded::{assert_consistent, compiled, count, record, recorded};
+use recorded::{RECORDS, assert_consistent, compiled, count, record, recorded};
 use support::{goheap, read, text};
 
 #[test]
@@ -396,9 +397,12 @@ fn what_a_killed_recording_left_in_memory_goes_with_the_next() {
         }
         std::thread::sleep(std::time::Duration::from_millis(5));
     };
-    killed.kill().unwrap();
-    killed.wait().unwrap();
-    assert!(left.exists(), "{}", left.display());
+    {
+        let _none = RECORDS.write().unwrap_or_else(PoisonError::into_inner);
+        killed.kill().unwrap();
+        killed.wait().unwrap();
+        assert!(left.exists(), "{}", left.display());
+    }
     record(&folder.path().join("b"), &[], Path::new("/bin/true"), &[]);
     assert!(!left.exists(), "{}", left.display());
 }

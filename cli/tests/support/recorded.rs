@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::{PoisonError, RwLock};
 
 use goheap_cli::trace::event::{Act, Event, Events};
 use goheap_cli::trace::recording::{Reader, Total};
@@ -32,10 +33,14 @@ pub fn compiled(folder: &TempDir, source: &str, libraries: &[&str]) -> Option<Pa
     }
 }
 
+/// Each recording removes what killed ones have left. Held for writing, none begins.
+pub static RECORDS: RwLock<()> = RwLock::new(());
+
 pub fn record(file: &Path, options: &[&str], program: &Path, arguments: &[&str]) -> Output {
     let mut command = goheap();
     command.arg("record").arg("-o").arg(file).args(options);
     command.arg("--").arg(program).args(arguments);
+    let _one = RECORDS.read().unwrap_or_else(PoisonError::into_inner);
     command.output().expect("the program starts")
 }
 
