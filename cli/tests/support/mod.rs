@@ -28,6 +28,14 @@ pub fn without_knobs(command: &mut Command) {
     }
 }
 
+/// Copies a program that is then started. Another process does it: one that this one forks meanwhile would
+/// have the copy open for writing until it becomes another program, and what is open for writing cannot be started.
+#[track_caller]
+pub fn copied(from: &Path, to: &Path) {
+    let copy = Command::new("cp").args([from, to]).status();
+    assert!(copy.expect("cp starts").success(), "{}", to.display());
+}
+
 /// A trace in a file, which goes when this does.
 pub fn written(trace: impl AsRef<[u8]>) -> NamedTempFile {
     let mut file = NamedTempFile::with_suffix(".trace").expect("a temporary file can be made");
