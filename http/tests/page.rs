@@ -1,10 +1,10 @@
 //! The live page in a real browser: it shows what the heap does, and its knobs turn the heap's.
 
 use std::hint::black_box;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 #[path = "support/browser.rs"]
 mod browser;
@@ -84,7 +84,18 @@ fn address() -> String {
     )
 }
 
+/// Waits until the server listens: a browser that finds nobody there does not ask again.
+fn wait_for_server() {
+    let at = std::env::var("GOHEAP_HTTP").expect("the parent sets it");
+    let begun = Instant::now();
+    while TcpStream::connect(&at).is_err() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "nobody at {at}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
 fn drive(browser: &mut Browser) {
+    wait_for_server();
     browser.open(&address());
     // Live: look after look, of this process, and cycles as they come.
     browser.wait_for("typeof rows === 'object' && rows.length > 3");

@@ -301,7 +301,7 @@ fn profiles_that_nobody_waits_for_are_few() {
     drop(held);
     let begun = Instant::now();
     while asked(address, "GET /debug/pprof/heap", "").status != 200 {
-        assert!(begun.elapsed() < Duration::from_secs(30), "it recovers");
+        assert!(begun.elapsed() < Duration::from_secs(60), "it recovers");
     }
 }
 
@@ -311,7 +311,7 @@ fn a_client_that_dribbles_is_left_after_a_while() {
     let mut slow = connected(address);
     let begun = Instant::now();
     let mut left = false;
-    while !left && begun.elapsed() < Duration::from_secs(30) {
+    while !left && begun.elapsed() < Duration::from_secs(60) {
         left = slow.write_all(b"x").is_err();
         std::thread::sleep(Duration::from_millis(100));
     }
