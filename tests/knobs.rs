@@ -328,7 +328,7 @@ impl Setuid {
     fn new() -> Option<Self> {
         let copy = Self(std::env::temp_dir().join(format!("goheap-setuid-{}", std::process::id())));
         let own = std::env::current_exe().expect("the path of this binary");
-        fs::copy(own, &copy.0).ok()?;
+        child::copied(&own, &copy.0).then_some(())?;
         fs::set_permissions(&copy.0, Permissions::from_mode(0o4755)).ok()?;
         Some(copy)
     }

@@ -119,6 +119,13 @@ pub fn run_copy<T: Fn()>(
     outcome
 }
 
+/// Copies this binary, or another, to start it from there; `false` if it cannot be. Another process does it: one that is forked
+/// meanwhile would have the copy open for writing for a while, and what is open for writing cannot be started.
+pub fn copied(from: &Path, to: &Path) -> bool {
+    let copy = Command::new("cp").args([from, to]).status();
+    copy.is_ok_and(|status| status.success())
+}
+
 /// A child whose heap has every knob at its default.
 pub fn without_knobs(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
