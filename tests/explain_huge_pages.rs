@@ -15,6 +15,16 @@ static HEAP: goheap::GoHeap = goheap::GoHeap::new();
 
 const MIB: u64 = 1 << 20;
 
+/// Bytes of this process's memory in huge pages.
+fn huge_pages() -> u64 {
+    let text = fs::read_to_string("/proc/self/smaps_rollup").unwrap_or_default();
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("AnonHugePages:"));
+    let kib = line.and_then(|rest| rest.trim().split(' ').next()?.parse::<u64>().ok());
+    kib.unwrap_or(0) * 1024
+}
+
 #[test]
 fn what_comes_with_a_huge_page_is_told_from_what_objects_hold() {
     let path = "/sys/kernel/mm/transparent_hugepage/enabled";
@@ -42,8 +52,10 @@ fn what_comes_with_a_huge_page_is_told_from_what_objects_hold() {
     small.iter_mut().for_each(|v| v.resize(SMALL, 1));
     let explained = explained();
     let refill = explained.bytes(Cause::HugePages);
-    if refill == 0 {
-        eprintln!("skipped: the kernel had no huge page to give");
+    let given = huge_pages();
+    // With all that are asked for, 112 MiB come beside what is held.
+    if refill == 0 || given < (PAIRS as u64 - 4) * (2 << 20) {
+        eprintln!("skipped: the kernel had but {given} bytes of huge pages to give");
         return;
     }
     assert_eq!(largest(&explained), Cause::HugePages, "{explained:?}");
