@@ -28,7 +28,7 @@ fn in_fork(body: impl FnOnce() -> bool) -> bool {
     unsafe {
         let child = libc::fork();
         if child == 0 {
-            libc::alarm(20);
+            libc::alarm(60);
             libc::_exit(i32::from(!body()));
         }
         let mut status = 0;
