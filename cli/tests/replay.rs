@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::fs::OpenOptions;
 use std::io;
 use std::ops::Range;
+use std::os::unix::process::CommandExt;
 use std::process::Stdio;
 
 use goheap_cli::record::{Figures, Record};
@@ -142,6 +143,33 @@ fn a_trace_without_snapshots_has_the_baseline_alone() {
         assert_eq!(records[0].label, "baseline");
         assert_eq!(records[0].mem_stats.num_forced_gc, 3, "as in Go's replayer");
     }
+}
+
+#[test]
+fn it_replays_in_little_address_space() {
+    let trace = written("n 1\na 0 100\ns one\n");
+    let within = |kib: u32| {
+        // SAFETY: makes one system call.
+        let limit = move || match unsafe {
+            let bytes = u64::from(kib) << 10;
+            let limit = libc::rlimit {
+                rlim_cur: bytes,
+                rlim_max: bytes,
+            };
+            libc::setrlimit(libc::RLIMIT_AS, &raw const limit)
+        } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        };
+        let mut command = goheap();
+        command.arg("replay").arg(trace.path());
+        // SAFETY: the closure makes one system call.
+        let output = unsafe { command.pre_exec(limit) }.output();
+        output.expect("the program starts")
+    };
+    let output = within(350 << 10);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stdout).lines().count(), 2);
 }
 
 #[test]

@@ -36,8 +36,10 @@ const SPAN: u64 = 8 << 10;
 /// `persistentChunkSize`).
 const SPARE: u64 = 32 << 10;
 
-/// All that is held at most, in bytes; reserved, not taken.
+/// All that is held at most, in bytes; reserved, not taken. Where address space is short, less.
 const ROOM: usize = 256 << 20;
+/// So much there must be.
+const LEAST_ROOM: usize = 1 << 20;
 
 /// A page of the system's.
 type Page = [u64; 512];
@@ -60,7 +62,7 @@ impl GoRuntime {
     pub fn at_baseline() -> io::Result<Self> {
         let (stats, classes) = goheap::read_counts();
         Ok(Self {
-            held: OffHeap::with_capacity(ROOM / size_of::<Page>())?,
+            held: room()?,
             objects_before: classes.map(|class| class.mallocs),
             cycles_before: stats.num_gc,
             sets: 0,
@@ -84,7 +86,7 @@ impl GoRuntime {
         // An arena is cleared, and so in memory as a whole, when a cycle takes it again.
         let cleared = u64::from(stats.num_gc > self.cycles_before);
         let bytes = self.sets + (self.arenas - 1 + cleared) * EPOCHS * ARENA;
-        let pages = (bytes as usize).min(ROOM) / size_of::<Page>();
+        let pages = (bytes as usize / size_of::<Page>()).min(self.held.capacity());
         for _ in self.held.len()..pages {
             self.held.push([1; 512]);
         }
@@ -93,6 +95,16 @@ impl GoRuntime {
     /// Bytes that Go has mapped for this since the baseline.
     pub fn mapped(&self) -> u64 {
         self.sets.saturating_sub(SPARE) + (self.arenas - 1) * EPOCHS * ARENA
+    }
+}
+
+fn room() -> io::Result<OffHeap<Page>> {
+    let mut bytes = ROOM;
+    loop {
+        match OffHeap::with_capacity(bytes / size_of::<Page>()) {
+            Err(_) if bytes > LEAST_ROOM => bytes /= 2,
+            done => return done,
+        }
     }
 }
 

@@ -7,6 +7,8 @@ use std::ops::{Deref, DerefMut};
 
 use memmap2::MmapMut;
 
+use crate::amount;
+
 /// Up to a fixed number of `T`, outside any heap.
 pub struct OffHeap<T> {
     map: MmapMut,
@@ -17,18 +19,33 @@ pub struct OffHeap<T> {
 
 impl<T: Copy> OffHeap<T> {
     /// Room for that many. Pages are taken as it fills.
+    ///
+    /// # Errors
+    /// The system's, with how much was asked for.
     pub fn with_capacity(capacity: usize) -> io::Result<Self> {
         const { assert!(align_of::<T>() <= 4096) };
         let bytes = capacity
             .max(1)
             .checked_mul(size_of::<T>())
             .ok_or(io::ErrorKind::OutOfMemory)?;
+        let map = MmapMut::map_anon(bytes).map_err(|error| {
+            let bytes = amount::bytes(bytes as u64);
+            io::Error::new(
+                error.kind(),
+                format!("no {bytes} of address space beside the heap: {error}"),
+            )
+        })?;
         Ok(Self {
-            map: MmapMut::map_anon(bytes)?,
+            map,
             len: 0,
             capacity,
             holds: PhantomData,
         })
+    }
+
+    /// How many there is room for.
+    pub fn capacity(&self) -> usize {
+        self.capacity
     }
 
     /// That many of one value, each written, so that no page is left to be
