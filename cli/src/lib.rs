@@ -17,6 +17,7 @@ pub mod explain;
 pub mod fidelity;
 pub mod map;
 pub mod observe;
+mod output;
 mod passed_on;
 mod picture;
 pub mod preload;
@@ -99,7 +100,7 @@ pub fn main() -> ExitCode {
         // As other programs end whose reader has seen enough: by SIGPIPE, in a shell's words.
         Err(error) if error.is_unread() => ExitCode::from(128 + libc::SIGPIPE as u8),
         Err(error) => {
-            eprintln!("{error}");
+            output::say(error);
             ExitCode::FAILURE
         }
     }

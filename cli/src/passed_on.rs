@@ -13,6 +13,7 @@ use std::time::Duration;
 use libc::{SIG_DFL, SIG_IGN, SIGHUP, SIGINT, SIGQUIT, SIGTERM, c_int, c_void, siginfo_t};
 
 use crate::Error;
+use crate::output::say;
 
 /// What goheap itself fails with, beside a program's own exit codes; env(1) has the same.
 pub const FAILED: u8 = 125;
@@ -20,7 +21,7 @@ pub const FAILED: u8 = 125;
 /// Says what went wrong, and by the exit code whose fault it was.
 pub fn or_failed(ended: Result<ExitCode, Error>) -> Result<ExitCode, Error> {
     ended.or_else(|error| {
-        eprintln!("{error}");
+        say(&error);
         Ok(match error {
             Error::Program { code, .. } => code.into(),
             _ => FAILED.into(),

@@ -339,6 +339,22 @@ fn a_programs_output_and_exit_are_its_own() {
 }
 
 #[test]
+fn a_program_ends_as_it_does_also_where_nobody_hears_what_is_said() {
+    let folder = TempDir::new().unwrap();
+    let deaf = |command: &mut Command| {
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        command.stderr(full).status().unwrap().code()
+    };
+    let mut recorded = goheap();
+    let file = folder.path().join("trace");
+    recorded.arg("record").arg("-o").arg(file);
+    recorded.args(["--", "sh", "-c", "exit 3"]);
+    let _one = RECORDS.read().unwrap_or_else(PoisonError::into_inner);
+    assert_eq!(deaf(&mut recorded), Some(3));
+    assert_eq!(deaf(goheap().args(["stats", "4194305"])), Some(1));
+}
+
+#[test]
 fn what_cannot_be_recorded_is_said() {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("trace");

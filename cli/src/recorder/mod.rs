@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 
+use crate::output::say;
 use crate::passed_on::{self, Started};
 use crate::trace::recording::Total;
 use crate::{Error, preload, program};
@@ -106,7 +107,7 @@ fn run_to_end(options: &Options) -> Result<ExitCode, Error> {
         });
     }
     for (path, total) in &recording.done {
-        eprintln!("goheap: {}", sentence(path, total));
+        say(format_args!("goheap: {}", sentence(path, total)));
     }
     started.pass_on(status)
 }

@@ -9,6 +9,7 @@ use super::load::Mapped;
 use super::prepared::{About, Preparation};
 use super::step::Step;
 use crate::Error;
+use crate::output::say;
 use crate::trace::event::{Act, Event, Events};
 use crate::trace::open::{Form, open};
 use crate::trace::{Item, Op};
@@ -50,10 +51,10 @@ pub fn survey(path: &Path, mut events: Box<dyn Events>) -> Result<Survey, Error>
     if let Some(place) = events.cut() {
         let file = path.display();
         let at = crate::error::at(place);
-        eprintln!(
+        say(format_args!(
             "goheap: {file}:{at} the recording stops before its end; its {} events are taken",
             survey.events
-        );
+        ));
     }
     Ok(survey)
 }

@@ -27,6 +27,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use crate::output::say;
 use crate::{Error, map, passed_on, preload, program, steer};
 use summary::Summary;
 use timeline::Timeline;
@@ -129,14 +130,18 @@ fn run_to_end(options: &Options) -> Result<ExitCode, Error> {
         .written
         .and_then(|()| leave(&summary, &watched.timeline, &watched.map, &folder));
     if let Err(error) = written {
-        eprintln!("{error}");
+        say(error);
         // A program that failed is to be seen to have.
         if watched.status.success() {
             return Ok(passed_on::FAILED.into());
         }
     } else if !options.quiet && watch::is_terminal() {
         let report = folder.join("report.html");
-        eprintln!("goheap: {}; {}", summary.in_short(), report.display());
+        say(format_args!(
+            "goheap: {}; {}",
+            summary.in_short(),
+            report.display()
+        ));
     }
     watched.started.pass_on(watched.status)
 }

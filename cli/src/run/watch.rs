@@ -22,6 +22,7 @@ use super::roll::Roll;
 use super::seldom::Seldom;
 use super::timeline::{Row, Timeline};
 use crate::observe::{self, Page};
+use crate::output::say;
 use crate::passed_on::Started;
 use crate::{Error, amount, map};
 
@@ -92,7 +93,7 @@ pub fn to_the_end(
     })?;
     let page = observe::of_child(started.pid());
     if page.is_none() {
-        eprintln!("goheap: the program runs unseen: its page in /dev/shm cannot be made");
+        say("goheap: the program runs unseen: its page in /dev/shm cannot be made");
     }
     let line = (!quiet && is_terminal()).then(live_line);
     let mut pause = FIRST.min(every);
