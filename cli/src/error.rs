@@ -97,11 +97,19 @@ pub enum Error {
     },
 }
 
+/// By which [`Error::is_unread`] knows what [`Error::unwritten`] made.
+const WRITE_TO_STDOUT: &str = "write to stdout";
+
 impl Error {
     /// Whether nobody reads any more what is written to stdout.
     pub fn is_unread(&self) -> bool {
         matches!(self, Self::System { doing, source }
-            if doing == "write to stdout" && source.kind() == io::ErrorKind::BrokenPipe)
+            if doing == WRITE_TO_STDOUT && source.kind() == io::ErrorKind::BrokenPipe)
+    }
+
+    /// What is written to stdout cannot be.
+    pub fn unwritten(source: io::Error) -> Self {
+        Self::system(WRITE_TO_STDOUT)(source)
     }
 
     /// An operating-system error while doing that.

@@ -6,8 +6,7 @@ use std::path::PathBuf;
 
 use goheap_stats::shared_page::Command;
 
-use crate::observe;
-use crate::{Error, amount};
+use crate::{Error, amount, observe, output};
 
 /// Write a running program's heap profile into a file, for go tool pprof.
 ///
@@ -46,7 +45,7 @@ pub fn run(options: &Options) -> Result<(), Error> {
         path.display(),
         amount::bytes(profile.len() as u64)
     );
-    writeln!(io::stdout().lock(), "{said}").map_err(Error::system("write to stdout"))
+    output::print(said)
 }
 
 /// A file of this process's that is not there yet.

@@ -1,7 +1,5 @@
 //! `goheap stats PID`: what a running program's heap says of itself, once.
 
-use std::io::{self, Write};
-
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 use goheap_stats::shared_page::Command;
 use goheap_stats::{ClassCounts, Snapshot};
@@ -10,6 +8,7 @@ use serde::Serialize;
 use crate::Error;
 use crate::amount;
 use crate::observe::{self, Facts};
+use crate::output;
 use crate::record::Figures;
 use goheap_stats::States;
 
@@ -31,14 +30,11 @@ pub fn run(options: &Options) -> Result<(), Error> {
     let program = observe::open(options.pid)?;
     let snapshot = program.page.ask(Command::Look)?;
     let text = if options.json {
-        let shown = Shown::of(&program.facts, &snapshot);
-        serde_json::to_string_pretty(&shown)
-            .map_err(io::Error::from)
-            .map_err(Error::system("write JSON"))?
+        output::json(&Shown::of(&program.facts, &snapshot))?
     } else {
         text(&program.facts, &snapshot)
     };
-    writeln!(io::stdout().lock(), "{text}").map_err(Error::system("write to stdout"))
+    output::print(text)
 }
 
 /// What `--json` prints.

@@ -1,12 +1,11 @@
 //! `goheap gc`, `goheap free`, `goheap set`: has a running program do what Go's `runtime.GC`,
 //! `debug.FreeOSMemory`, `debug.SetGCPercent` and `debug.SetMemoryLimit` do.
 
-use std::io::{self, Write};
-
 use goheap::options::Options as Knobs;
 use goheap_stats::shared_page::Command;
 
 use crate::observe::{self, Program};
+use crate::output::print;
 use crate::{Error, amount};
 
 /// Run a whole cycle in a running program, as Go's runtime.GC.
@@ -66,7 +65,7 @@ pub fn gc(options: &Gc) -> Result<(), Error> {
     let program = observe::open(options.pid)?;
     let before = program.page.ask(Command::Look)?;
     let after = program.page.ask(Command::Gc)?;
-    say(&format!(
+    print(format_args!(
         "cycle {}: {} of objects before, {} after; {} in spans before, {} after",
         after.num_gc,
         amount::bytes(before.heap_alloc),
@@ -82,7 +81,7 @@ pub fn free(options: &Free) -> Result<(), Error> {
     let before = page.ask(Command::Look)?;
     let after = page.ask(Command::FreeOsMemory)?;
     let rss = observe::facts(options.pid).map_or(after.rss, |facts| facts.rss);
-    say(&format!(
+    print(format_args!(
         "{} went back to the system; RSS {} before, {} after",
         amount::bytes(after.released_ever.saturating_sub(before.released_ever)),
         amount::bytes(facts.rss),
@@ -115,11 +114,7 @@ pub fn set(options: &Set) -> Result<(), Error> {
         said.push(format!("GOMEMLIMIT was {old}, is {new}"));
     }
     said.push(format!("the goal is {}", amount::goal(after.next_gc)));
-    say(&said.join("; "))
-}
-
-fn say(text: &str) -> Result<(), Error> {
-    writeln!(io::stdout().lock(), "{text}").map_err(Error::system("write to stdout"))
+    print(said.join("; "))
 }
 
 #[cfg(test)]

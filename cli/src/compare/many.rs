@@ -50,7 +50,7 @@ pub fn run(sides: &Sides, traces: &[&Path], expected: Option<&Path>) -> Result<(
         rows.push(row(sides, trace, name, false, expected)?);
     }
     sides.progress.finish_and_clear();
-    print(&rows).map_err(Error::system("write to stdout"))
+    print(&rows).map_err(Error::unwritten)
 }
 
 /// The same with the project's own traces, those kept aside last.
@@ -66,7 +66,7 @@ pub fn run_own(sides: &Sides) -> Result<(), Error> {
     }
     rows.sort_by_key(|row| row.kept_aside);
     sides.progress.finish_and_clear();
-    print(&rows).map_err(Error::system("write to stdout"))
+    print(&rows).map_err(Error::unwritten)
 }
 
 fn row(

@@ -160,7 +160,7 @@ fn one(trace: &Path, options: &Options) -> Result<(), Error> {
         reference,
     };
     out.write(chart::draw(&comparison))?;
-    print(&comparison, options).map_err(Error::system("write to stdout"))
+    print(&comparison, options).map_err(Error::unwritten)
 }
 
 fn print(comparison: &Comparison, options: &Options) -> io::Result<()> {

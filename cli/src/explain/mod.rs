@@ -3,7 +3,6 @@
 mod waterfall;
 
 use std::fs;
-use std::io::{self, Write};
 use std::path::PathBuf;
 
 use goheap_stats::Snapshot;
@@ -12,7 +11,7 @@ use goheap_stats::shared_page::Command;
 use serde::Serialize;
 
 use crate::observe::{self, Facts, Page};
-use crate::{Error, amount, picture};
+use crate::{Error, amount, output, picture};
 
 /// Tell why each byte of a running program's resident memory is there.
 ///
@@ -40,14 +39,11 @@ pub fn run(options: &Options) -> Result<(), Error> {
         picture.write(waterfall::draw(&program.facts, &explained))?;
     }
     let text = if options.json {
-        let shown = Shown::of(&explained);
-        serde_json::to_string_pretty(&shown)
-            .map_err(io::Error::from)
-            .map_err(Error::system("write JSON"))?
+        output::json(&Shown::of(&explained))?
     } else {
         text(&program.facts, &snapshot, &explained)
     };
-    writeln!(io::stdout().lock(), "{text}").map_err(Error::system("write to stdout"))
+    output::print(text)
 }
 
 /// What the process's memory is, and a snapshot of about the same moment.

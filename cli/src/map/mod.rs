@@ -158,7 +158,7 @@ pub fn run(options: &Options) -> Result<(), Error> {
     } else {
         write!(stdout, "{}", text::of(&look)).and_then(|()| stdout.flush())
     }
-    .map_err(Error::system("write to stdout"))
+    .map_err(Error::unwritten)
 }
 
 /// What `--json` prints. Sizes in bytes.

@@ -206,7 +206,7 @@ pub fn compare(options: &Options) -> Result<(), Error> {
                 options.out.display()
             )
         })
-        .map_err(Error::system("write to stdout"))
+        .map_err(Error::unwritten)
 }
 
 fn replay(

@@ -172,7 +172,7 @@ fn print(lines: impl Iterator<Item = impl Serialize>) -> Result<(), Error> {
         serde_json::to_writer(&mut out, &line)
             .map_err(io::Error::from)
             .and_then(|()| out.write_all(b"\n"))
-            .map_err(Error::system("write to stdout"))?;
+            .map_err(Error::unwritten)?;
     }
-    out.flush().map_err(Error::system("write to stdout"))
+    out.flush().map_err(Error::unwritten)
 }

@@ -1,7 +1,6 @@
 //! A run in figures: `summary.json`.
 
 use std::ffi::{OsStr, OsString};
-use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
@@ -16,7 +15,7 @@ use super::timeline::{Peaks, Row};
 use super::watch::Watched;
 use crate::record::Figures;
 use crate::stats::{Aims, Class, classes};
-use crate::{Error, amount};
+use crate::{Error, amount, output};
 
 /// A run. Sizes in bytes, times in seconds.
 #[derive(Serialize)]
@@ -150,10 +149,7 @@ impl Summary {
 
     /// As JSON.
     pub fn json(&self) -> Result<String, Error> {
-        serde_json::to_string_pretty(self)
-            .map(|text| text + "\n")
-            .map_err(io::Error::from)
-            .map_err(Error::system("write JSON"))
+        Ok(output::json(self)? + "\n")
     }
 
     /// How the program ended, in words.

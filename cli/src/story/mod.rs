@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::{Error, picture, shipped};
+use crate::{Error, output, picture, shipped};
 pub use table::STYLE;
 use told::Told;
 
@@ -72,10 +72,9 @@ pub fn run(options: &Options) -> Result<(), Error> {
     }
     progress.finish_and_clear();
 
-    print(&stories).map_err(Error::system("write to stdout"))?;
+    print(&stories).map_err(Error::unwritten)?;
     out.write(chart::draw(&stories))?;
-    writeln!(io::stdout(), "Chart: {}", options.out.display())
-        .map_err(Error::system("write to stdout"))
+    output::print(format_args!("Chart: {}", options.out.display()))
 }
 
 fn print(stories: &[Told]) -> io::Result<()> {

@@ -73,7 +73,7 @@ pub fn run() -> Result<(), Error> {
         serde_json::to_writer(&mut out, &sample)
             .map_err(io::Error::from)
             .and_then(|()| out.write_all(b"\n"))
-            .map_err(Error::system("write to stdout"))?;
+            .map_err(Error::unwritten)?;
     }
     Ok(())
 }

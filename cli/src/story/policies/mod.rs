@@ -17,15 +17,15 @@ use indicatif::{ProgressBar, ProgressStyle};
 use self::burst::{REST, SCALE};
 use self::watched::{Running, Versions, Watched};
 use super::table::STYLE;
-use crate::{Error, picture};
+use crate::{Error, output, picture};
 
 /// Runs the bursts, then shows them.
 pub fn run(path: &Path) -> Result<(), Error> {
     let out = picture::File::create(path)?;
     let all = watch(Versions::all())?;
-    print(&all).map_err(Error::system("write to stdout"))?;
+    print(&all).map_err(Error::unwritten)?;
     out.write(chart::draw(&all))?;
-    writeln!(io::stdout(), "Chart: {}", path.display()).map_err(Error::system("write to stdout"))
+    output::print(format_args!("Chart: {}", path.display()))
 }
 
 fn watch(versions: Vec<Versions>) -> Result<Vec<Watched>, Error> {
