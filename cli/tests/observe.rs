@@ -4,16 +4,20 @@
 mod observed;
 mod support;
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use goheap_stats::MemStats;
-use observed::{Observed, pages, refusal, signal_to, stats, tool};
+use observed::{Observed, pages, program, refusal, signal_to, stats, tool};
 use serde_json::Value;
-use support::{goheap, text};
+use support::{copied, goheap, text, without_knobs};
+use tempfile::TempDir;
 
 const MIB: u64 = 1 << 20;
 
@@ -381,6 +385,35 @@ fn a_process_that_is_not_on_the_heap_is_told_apart() {
     assert!(said.contains("(sleep) does not run on goheap"), "{said}");
     let said = refusal(&["stats", "4194305"]);
     assert!(said.contains("process 4194305 does not run"), "{said}");
+}
+
+/// A copy of the program under a name of these bytes, running.
+fn named(name: &[u8]) -> Option<(TempDir, Observed)> {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let path = folder.path().join(OsStr::from_bytes(name));
+    copied(&program()?, &path);
+    let started = Observed::start_with(|command| {
+        let library = command.get_envs().find(|(name, _)| *name == "LD_PRELOAD");
+        let library = library.and_then(|(_, value)| value).expect("it is set");
+        let mut other = Command::new(&path);
+        other.env("LD_PRELOAD", library);
+        without_knobs(&mut other);
+        other.stdin(Stdio::piped()).stdout(Stdio::piped());
+        *command = other;
+    });
+    Some((folder, started?))
+}
+
+#[test]
+fn a_program_may_have_any_name() {
+    // The kernel cuts names at 15 bytes, so that half a letter may be left.
+    let Some((_folder, program)) = named("fuenfzehn-und-ü".as_bytes()) else {
+        return;
+    };
+    let pid = program.pid();
+    assert_eq!(stats(pid)["Name"], "fuenfzehn-und-\u{fffd}");
+    list();
+    assert_eq!(pages(pid).len(), 1, "it is not taken for one that is gone");
 }
 
 #[test]

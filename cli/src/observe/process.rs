@@ -4,7 +4,8 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use procfs::process::{MMapPath, Process};
+use procfs::FromRead;
+use procfs::process::{MMapPath, Process, Status};
 
 /// A process at one moment.
 #[derive(Clone, Debug)]
@@ -49,9 +50,11 @@ pub fn facts(pid: u32) -> Option<Facts> {
 /// The same of a child of this process, which has its number until it is waited for, also if it has ended.
 pub fn facts_of_child(pid: u32) -> Option<Facts> {
     let first = Process::new(i32::try_from(pid).ok()?).ok()?.stat().ok()?;
-    let process = Process::new_with_root(proc_folder(pid)).ok()?;
-    let stat = process.stat().ok()?;
-    let status = process.status().ok()?;
+    let folder = proc_folder(pid);
+    let stat = Process::new_with_root(folder.clone()).ok()?.stat().ok()?;
+    // The name stands in it as it is, and procfs takes nothing but UTF-8.
+    let status = fs::read(folder.join("status")).ok()?;
+    let status = Status::from_read(String::from_utf8_lossy(&status).as_bytes()).ok()?;
     Some(Facts {
         pid,
         name: first.comm,
