@@ -417,6 +417,16 @@ fn a_program_may_have_any_name() {
 }
 
 #[test]
+fn a_programs_name_does_not_command_the_terminal() {
+    let Some((_folder, program)) = named(b"a\x1b[2Jb") else {
+        return;
+    };
+    let said = tool(&["stats", &program.pid().to_string()]);
+    let said = text(&said.stdout);
+    assert!(said.starts_with("a?[2Jb ("), "{said:?}");
+}
+
+#[test]
 fn a_page_of_another_version_is_named() {
     let Some(program) = Observed::start() else {
         return;

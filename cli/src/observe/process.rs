@@ -57,7 +57,8 @@ pub fn facts_of_child(pid: u32) -> Option<Facts> {
     let status = Status::from_read(String::from_utf8_lossy(&status).as_bytes()).ok()?;
     Some(Facts {
         pid,
-        name: first.comm,
+        // It may have been chosen so that it does something to the terminal of who looks.
+        name: first.comm.replace(char::is_control, "?"),
         parent: u32::try_from(first.ppid).unwrap_or(0),
         started: first.starttime,
         user: status.euid,
