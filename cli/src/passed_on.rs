@@ -82,6 +82,15 @@ impl Started {
         self.ended()
     }
 
+    /// How it ended; waits for that.
+    pub fn wait(&mut self) -> Result<ExitStatus, Error> {
+        loop {
+            if let Some(status) = self.ended_within(Duration::from_secs(1))? {
+                return Ok(status);
+            }
+        }
+    }
+
     /// How it ended, once it has.
     pub fn ended(&mut self) -> Result<Option<ExitStatus>, Error> {
         let status = self
@@ -92,6 +101,15 @@ impl Started {
             PROCESS.store(0, Relaxed);
         }
         Ok(status)
+    }
+
+    /// Ends where goheap itself failed at something while the program ran: a program that failed, too, is
+    /// to be seen to have.
+    pub fn pass_on_failed(self, status: ExitStatus) -> Result<ExitCode, Error> {
+        match status.success() {
+            true => Ok(FAILED.into()),
+            false => self.pass_on(status),
+        }
     }
 
     /// Ends as the program did: by its exit code, or by the signal that ended it.

@@ -355,6 +355,21 @@ fn a_program_ends_as_it_does_also_where_nobody_hears_what_is_said() {
 }
 
 #[test]
+fn a_full_disk_ends_the_recording_and_not_the_program() {
+    // The first shell's recording ends, and cannot be written, while the second runs.
+    let second = |code: u8| format!("exec sh -c 'sleep 0.3; echo out; exit {code}'");
+    for (code, passed_on) in [(0, 125), (3, 3)] {
+        let arguments = ["-c", &second(code)];
+        let full = Path::new("/dev/full");
+        let output = record(full, &[], Path::new("/bin/sh"), &arguments);
+        let said = text(&output.stderr);
+        assert!(said.contains("cannot write /dev/full: No space"), "{said}");
+        assert_eq!(output.status.code(), Some(passed_on), "{said}");
+        assert_eq!(text(&output.stdout), "out\n");
+    }
+}
+
+#[test]
 fn what_cannot_be_recorded_is_said() {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("trace");

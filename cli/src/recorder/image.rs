@@ -137,7 +137,6 @@ impl Image {
 
     /// Ends the file, and says what is in it. A program that still runs is not read any more.
     pub fn finish(self) -> Result<(PathBuf, Total), Error> {
-        self.ring.close();
         let total = self
             .out
             .finish(self.micros, self.objects.unknown, self.lost);

@@ -12,7 +12,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{ExitCode, ExitStatus};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -86,21 +86,19 @@ fn run_to_end(options: &Options) -> Result<ExitCode, Error> {
         names: FxHashMap::default(),
         done: Vec::new(),
     };
-    let status = loop {
-        // Before the rings are looked at: what is in them then is all there will be.
-        let status = started.ended()?;
-        let progress = recording.advance(&folder)?;
-        match status {
-            Some(status) if !progress && (recording.is_over() || !options.children) => {
-                break status;
-            }
-            _ if progress => {}
-            _ => sleep(NAP),
+    let recorded = recording.until_the_end(&folder, &mut started);
+    // What ends this process by a signal would leave it. Without it, no program begins a ring.
+    drop(folder);
+    let status = match recorded {
+        Ok(status) => status,
+        Err(error) => {
+            // A disk that is full ends the recording, not the program.
+            say(error);
+            drop(recording);
+            let status = started.wait()?;
+            return started.pass_on_failed(status);
         }
     };
-    recording.finish()?;
-    // What ends this process by a signal would leave it.
-    drop(folder);
     if recording.done.is_empty() {
         return Err(Error::NotRecorded {
             program: options.program[0].clone().into(),
@@ -122,6 +120,28 @@ struct Recording<'a> {
 }
 
 impl Recording<'_> {
+    /// Takes in all that there will be, and ends the files. Returns how the program ended.
+    fn until_the_end(
+        &mut self,
+        folder: &Folder,
+        started: &mut Started,
+    ) -> Result<ExitStatus, Error> {
+        let status = loop {
+            // Before the rings are looked at: what is in them then is all there will be.
+            let status = started.ended()?;
+            let progress = self.advance(folder)?;
+            match status {
+                Some(status) if !progress && (self.is_over() || !self.options.children) => {
+                    break status;
+                }
+                _ if progress => {}
+                _ => sleep(NAP),
+            }
+        };
+        self.finish()?;
+        Ok(status)
+    }
+
     /// Takes in new rings and what is in all of them. Whether there was anything.
     fn advance(&mut self, folder: &Folder) -> Result<bool, Error> {
         let mut progress = false;

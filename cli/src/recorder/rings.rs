@@ -86,7 +86,7 @@ fn remove_abandoned() {
     }
 }
 
-/// A process's ring.
+/// A process's ring. Closed when it is dropped, or a program that still runs would wait for room in it.
 pub struct Mapped {
     map: MmapRaw,
     /// Tells when the process is over. None if it already was.
@@ -119,6 +119,12 @@ impl Mapped {
         };
         // SAFETY: one entry, which is there.
         unsafe { libc::poll(&mut poll, 1, 0) == 1 }
+    }
+}
+
+impl Drop for Mapped {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 

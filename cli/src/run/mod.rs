@@ -131,11 +131,9 @@ fn run_to_end(options: &Options) -> Result<ExitCode, Error> {
         .and_then(|()| leave(&summary, &watched.timeline, &watched.map, &folder));
     if let Err(error) = written {
         say(error);
-        // A program that failed is to be seen to have.
-        if watched.status.success() {
-            return Ok(passed_on::FAILED.into());
-        }
-    } else if !options.quiet && watch::is_terminal() {
+        return watched.started.pass_on_failed(watched.status);
+    }
+    if !options.quiet && watch::is_terminal() {
         let report = folder.join("report.html");
         say(format_args!(
             "goheap: {}; {}",
