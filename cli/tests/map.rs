@@ -198,6 +198,8 @@ fn what_makes_no_sense_is_refused() {
         (&["map", "1", "--out", "m.gif"][..], ".html, .svg or .png"),
         (&["map"], "<PID>"),
         (&["map", "1", "--timeline"], "--out"),
+        (&["map", "1", "--for", "5s"], "--timeline"),
+        (&["map", "1", "--every", "5s"], "--timeline"),
         (
             &["map", "1", "--out", "m.svg", "--timeline", "--for", "5"],
             "write 200ms",

@@ -56,10 +56,10 @@ pub struct Options {
     #[arg(long, requires = "out")]
     timeline: bool,
     /// How long: 30s, 2m, 500ms.
-    #[arg(long = "for", value_name = "TIME", default_value = "30s", value_parser = time)]
+    #[arg(long = "for", value_name = "TIME", default_value = "30s", value_parser = time, requires = "timeline")]
     lasts: Duration,
     /// Time between two looks.
-    #[arg(long, value_name = "TIME", default_value = "200ms", value_parser = time)]
+    #[arg(long, value_name = "TIME", default_value = "200ms", value_parser = time, requires = "timeline")]
     every: Duration,
 }
 
