@@ -96,6 +96,9 @@ pub fn svg(size: (u32, u32), draw: impl FnOnce(&Area<'_>) -> Drawn) -> Drawn<Str
 /// # Errors
 /// What is written there would be something else than the name's ending says.
 pub fn path(path: &str) -> Result<PathBuf, String> {
+    if path.is_empty() {
+        return Err("a picture needs a name: one that ends in .svg or .png".into());
+    }
     let path = PathBuf::from(path);
     match path.extension() {
         Some(_) if is(&path, "svg") || is(&path, "png") => Ok(path),
@@ -192,7 +195,7 @@ mod tests {
         for good in ["a.svg", "a.PNG", "/dev/stdout"] {
             assert_eq!(path(good), Ok(good.into()));
         }
-        for bad in ["a.jpg", "a.html", "a.b"] {
+        for bad in ["a.jpg", "a.html", "a.b", ""] {
             assert!(
                 path(bad).is_err_and(|why| why.contains(".svg or .png")),
                 "{bad}"
