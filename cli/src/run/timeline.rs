@@ -1,7 +1,7 @@
 //! What was seen of a program while it ran: a row a look.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use goheap_stats::Snapshot;
 use serde::Serialize;
@@ -91,6 +91,7 @@ const KEPT: usize = 4000;
 
 /// All rows: in a file as they come, and thinned out for the report.
 pub struct Timeline {
+    path: PathBuf,
     file: csv::Writer<File>,
     /// What the report shows, in order.
     pub rows: Thinned<Row>,
@@ -115,10 +116,11 @@ pub struct Peaks {
 
 impl Timeline {
     /// An empty one, in a new file; the program was started at `begun_ns` of the monotonic clock.
-    pub fn new(file: &Path, begun_ns: u64) -> Result<Self, Error> {
+    pub fn new(path: &Path, begun_ns: u64) -> Result<Self, Error> {
         let file =
-            File::create(file).map_err(Error::system(format!("write {}", file.display())))?;
+            File::create(path).map_err(Error::system(format!("write {}", path.display())))?;
         Ok(Self {
+            path: path.into(),
             file: csv::Writer::from_writer(file),
             rows: Thinned::new(KEPT),
             last: None,
@@ -143,7 +145,7 @@ impl Timeline {
             .serialize(row)
             .and_then(|()| Ok(self.file.flush()?))
             .map_err(std::io::Error::from)
-            .map_err(Error::system("write timeline.csv"))?;
+            .map_err(|error| Error::system(format!("write {}", self.path.display()))(error))?;
         let peaks = &mut self.peaks;
         peaks.rss = peaks.rss.max(snapshot.peak_rss).max(row.rss);
         peaks.heap_live = peaks.heap_live.max(row.heap_live);
@@ -171,5 +173,19 @@ impl Timeline {
         {
             self.rows.kept.push(*last);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_with_the_files_path() {
+        let mut timeline = Timeline::new(Path::new("/dev/full"), 0).expect("it can be opened");
+        let mut snapshot = Snapshot::zeroed();
+        (snapshot.taken_ns, snapshot.rss) = (1, 1);
+        let said = timeline.add(snapshot).expect_err("it is full").to_string();
+        assert!(said.contains("cannot write /dev/full: No space"), "{said}");
     }
 }
