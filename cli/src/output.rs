@@ -1,7 +1,9 @@
-//! What this program prints, in one place.
+//! What this program prints and leaves, as far as its subcommands have it in common.
 
 use std::fmt::Display;
+use std::fs;
 use std::io::{self, Write};
+use std::path::Path;
 
 use serde::Serialize;
 
@@ -10,6 +12,11 @@ use crate::Error;
 /// Prints something and a line's end on stdout.
 pub fn print(text: impl Display) -> Result<(), Error> {
     writeln!(io::stdout().lock(), "{text}").map_err(Error::unwritten)
+}
+
+/// Makes a folder for what is written, and those above it, unless it is there.
+pub fn make_folder(path: &Path) -> Result<(), Error> {
+    fs::create_dir_all(path).map_err(Error::system(format!("make the folder {}", path.display())))
 }
 
 /// JSON as people read it.

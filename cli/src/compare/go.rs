@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 
 use rustc_hash::FxBuildHasher;
 
-use crate::Error;
+use crate::{Error, output};
 
 const MAIN: &str = include_str!("replayer/main.go");
 const MODULE: &str = include_str!("replayer/go.mod");
@@ -77,7 +77,7 @@ impl Go {
             return Ok(program);
         }
         let writing = |path: &Path| Error::system(format!("write {}", path.display()));
-        fs::create_dir_all(&folder).map_err(writing(&folder))?;
+        output::make_folder(&folder)?;
         let source = tempfile::tempdir_in(&folder).map_err(writing(&folder))?;
         for (file, text) in [("main.go", MAIN), ("go.mod", MODULE)] {
             let path = source.path().join(file);

@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::output::say;
+use crate::output::{self, say};
 use crate::{Error, map, passed_on, preload, program, steer};
 use summary::Summary;
 use timeline::Timeline;
@@ -115,10 +115,7 @@ fn run_to_end(options: &Options) -> Result<ExitCode, Error> {
         .out
         .clone()
         .unwrap_or_else(|| format!("goheap-run.{}", std::process::id()).into());
-    fs::create_dir_all(&folder).map_err(Error::system(format!(
-        "make the folder {}",
-        folder.display()
-    )))?;
+    output::make_folder(&folder)?;
 
     let knobs = summary::knobs_in_force(&command);
     let every = Duration::from_millis(options.every);

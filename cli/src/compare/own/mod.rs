@@ -12,7 +12,7 @@ mod script;
 use std::fs;
 use std::path::Path;
 
-use crate::Error;
+use crate::{Error, output};
 use script::Script;
 
 /// Those kept aside, by name.
@@ -67,7 +67,7 @@ pub fn all() -> Vec<Own> {
 /// Writes them all into a folder.
 pub fn write(folder: &Path) -> Result<(), Error> {
     let writing = |path: &Path| Error::system(format!("write {}", path.display()));
-    fs::create_dir_all(folder).map_err(writing(folder))?;
+    output::make_folder(folder)?;
     for own in all() {
         let path = folder.join(format!("{}.trace", own.name));
         fs::write(&path, own.text()).map_err(writing(&path))?;
@@ -79,6 +79,12 @@ pub fn write(folder: &Path) -> Result<(), Error> {
 mod tests {
     use super::*;
     use crate::trace::{Item, Reader};
+
+    #[test]
+    fn a_folder_that_cannot_be_made_is_said_to_be_one() {
+        let said = write(Path::new("/dev/null")).map_err(|error| error.to_string());
+        assert!(said.is_err_and(|said| said.contains("cannot make the folder /dev/null: ")));
+    }
 
     #[test]
     fn each_reads_has_snapshots_and_is_the_same_each_time() {
