@@ -174,11 +174,10 @@ impl Options {
                 let mut line = Line::new();
                 let shown =
                     core::str::from_utf8(&value[..value.len().min(64)]).unwrap_or("(not text)");
-                let separator = if knob.name.contains('=') { ':' } else { '=' };
                 // Writing to a line cannot fail: it cuts what does not fit.
                 let _ = writeln!(
                     line,
-                    "goheap: {}{separator}{shown} is not understood: it takes {}; using {}",
+                    "goheap: {}={shown} is not understood: it takes {}; using {}",
                     knob.name,
                     knob.takes,
                     knob.default_under(options.go)
