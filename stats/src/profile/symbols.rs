@@ -281,4 +281,18 @@ mod tests {
         assert_eq!(places.len(), 1);
         assert_eq!(symbols.frames_of(places[0]), [frame("app::fill")]);
     }
+
+    #[test]
+    fn a_programs_own_sources_are_no_library_wherever_they_lie() {
+        let library = [
+            "/rustc/0123abcd/library/alloc/src/vec/mod.rs",
+            "/home/me/.cargo/registry/src/index/hashbrown-0.16.0/src/raw.rs",
+        ];
+        let own = [
+            "/home/me/program/src/main.rs",
+            "/home/me/hashbrown-user/main.rs",
+        ];
+        assert_eq!(library.map(is_library), [true; 2]);
+        assert_eq!(own.map(is_library), [false; 2]);
+    }
 }
