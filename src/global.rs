@@ -1,8 +1,8 @@
 //! The fast paths, and the `GlobalAlloc` that they make. No policy here.
 
 use crate::{slow, thread};
-use goheap_allocator::SizeClass;
 use goheap_allocator::tiny::is_tiny;
+use goheap_allocator::{Cache, SizeClass};
 use std::alloc::{GlobalAlloc, Layout};
 
 /// The process's one heap. All values of this type are handles to it.
@@ -29,7 +29,7 @@ unsafe impl GlobalAlloc for GoHeap {
         let (size, align) = (layout.size(), layout.align());
         let class = match SizeClass::common(size, align) {
             Some(class) => class,
-            None if is_tiny(size, align) => return alloc_tiny(size, align),
+            None if is_tiny(size, align) => return alloc_tiny(thread::at_hand(), size, align),
             None => match SizeClass::fitting(size, align) {
                 Some(class) => class,
                 None => return slow::alloc_large(size, align, false),
@@ -54,7 +54,7 @@ unsafe impl GlobalAlloc for GoHeap {
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         if is_tiny(layout.size(), layout.align()) {
-            return alloc_tiny(layout.size(), layout.align());
+            return alloc_tiny(thread::at_hand(), layout.size(), layout.align());
         }
         match SizeClass::fitting(layout.size(), layout.align()) {
             Some(class) => {
@@ -87,12 +87,13 @@ unsafe impl GlobalAlloc for GoHeap {
 
 /// A part of the block that the calling thread's tiny objects share. Zeroed, as in Go: the block is when it
 /// is taken, and no part of it is used twice. Out of line, so that the rest of an allocation is short enough to be
-/// put where it is called from.
+/// put where it is called from. `cache` is what the thread has at hand: who calls reaches it by one instruction, but
+/// this function, compiled before it is known that it goes into an executable, by what may be a call.
 #[inline(never)]
-fn alloc_tiny(size: usize, align: usize) -> *mut u8 {
+fn alloc_tiny(cache: &Cache, size: usize, align: usize) -> *mut u8 {
     // SAFETY: the calling thread's cache; the object is tiny.
-    match unsafe { thread::at_hand().alloc_tiny(size, align) } {
+    match unsafe { cache.alloc_tiny(size, align) } {
         Some(at) => at.as_ptr(),
-        None => slow::alloc_tiny(size, align),
+        None => slow::alloc_tiny(cache, size, align),
     }
 }

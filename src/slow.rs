@@ -72,33 +72,30 @@ unsafe fn alloc_in(cache: &Cache, class: SizeClass) -> Option<Slot> {
 }
 
 /// Allocates a tiny object for which the thread's shared block has no room, in a new block (Go: the end
-/// of `mallocgcTiny`). Zeroed.
+/// of `mallocgcTiny`). Zeroed. `cache` is what the thread has at hand.
 #[inline(never)]
-pub fn alloc_tiny(bytes: usize, align: usize) -> *mut u8 {
-    let cache = thread::at_hand();
+pub fn alloc_tiny(cache: &Cache, bytes: usize, align: usize) -> *mut u8 {
     if RUNTIME.tiny.load(Relaxed) {
         // SAFETY: the calling thread's cache.
         if let Some(block) = unsafe { cache.alloc(tiny::CLASS) } {
             // SAFETY: the block is the caller's alone yet, and whole.
-            unsafe { begin_block(cache, block, bytes) };
-            return block.as_ptr();
+            return unsafe { begin_block(cache, block, bytes) };
         }
     }
     alloc_tiny_from_spans(bytes, align)
 }
 
-/// Zeroes a slot just taken, the first `bytes` of which are an object, and has what is left of it shared.
+/// Zeroes a slot just taken, the first `bytes` of which are an object, and has what is left of it shared. Zeroes it
+/// whether it was used or not, as Go does: that is less work than to ask.
 ///
 /// # Safety
 /// The calling thread may use `cache`, which the slot came from.
 #[inline(always)]
-unsafe fn begin_block(cache: &Cache, block: NonNull<u8>, bytes: usize) {
+unsafe fn begin_block(cache: &Cache, block: NonNull<u8>, bytes: usize) -> *mut u8 {
     // SAFETY: the caller's contract; a block is this long.
     unsafe {
-        if cache.is_dirty(tiny::CLASS) {
-            block.write_bytes(0, tiny::BLOCK);
-        }
-        HEAP.share(cache, block, bytes);
+        block.write_bytes(0, tiny::BLOCK);
+        HEAP.share(cache, block, bytes).as_ptr()
     }
 }
 

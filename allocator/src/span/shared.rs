@@ -55,12 +55,10 @@ impl Span {
 
     /// Gives a span of the shared class its masks: [`MASKS`] zeroed bytes that live for ever. Only whoever
     /// holds the span may.
-    pub(crate) fn set_masks(&self, masks: NonNull<u8>) -> &'static [Mask] {
-        let masks = masks.cast::<Mask>();
-        // Release: pairs with Acquire in `masks`.
-        self.masks_at().store(masks.as_ptr(), Release);
-        // SAFETY: the caller's contract.
-        unsafe { core::slice::from_raw_parts(masks.as_ptr(), CLASS.slots()) }
+    pub(crate) fn set_masks(&self, masks: NonNull<u8>) {
+        // Release: pairs with Acquire in `masks_made`.
+        self.masks_at()
+            .store(masks.as_ptr().cast::<Mask>(), Release);
     }
 
     /// Makes the slot that starts at `block` a shared one, in which any offset may start an object. The

@@ -145,8 +145,7 @@ pub fn part(heap: &TestHeap, cache: &Cache, bytes: usize) -> *mut u8 {
             return at.as_ptr();
         }
         let block = NonNull::new(small(heap, cache, tiny::BLOCK).unwrap()).unwrap();
-        heap.share(cache, block, bytes);
-        block.as_ptr()
+        heap.share(cache, block, bytes).as_ptr()
     }
 }
 

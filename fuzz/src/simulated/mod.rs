@@ -198,8 +198,7 @@ impl Simulated {
         part.or_else(|| {
             let block = self.slot(tiny::CLASS, tiny::BLOCK, tiny::BLOCK)?;
             // SAFETY: the same; the slot was just taken out of it.
-            self.with_cache(|cache| unsafe { self.0.heap.share(cache, block, bytes) })?;
-            Some(block)
+            self.with_cache(|cache| unsafe { self.0.heap.share(cache, block, bytes) })
         })
     }
 

@@ -278,7 +278,7 @@ fn flush_tiny(scattered: bool) -> u64 {
             if let Some(part) = cache.alloc_tiny(8, 8) {
                 objects.push(part.as_ptr().expose_provenance());
             } else if let Some(block) = cache.alloc(tiny::CLASS) {
-                heap.share(cache, block, 8);
+                let block = heap.share(cache, block, 8);
                 objects.push(block.as_ptr().expose_provenance());
             } else if !counted::refill(heap, cache, tiny::CLASS) {
                 by_hand.take_uncounted(tiny::CLASS);
