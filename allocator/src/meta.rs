@@ -6,7 +6,7 @@
 
 use crate::lock::{Lock, Rank};
 use crate::os::{Os, OsError};
-use core::ptr::NonNull;
+use core::ptr::{NonNull, with_exposed_provenance_mut};
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 const STEP: usize = 256 << 10;
@@ -29,7 +29,7 @@ pub enum Kind {
 /// The heap's own memory.
 #[derive(Debug)]
 pub struct Meta {
-    current: Lock<Free>,
+    free: Lock<Free>,
     /// Bytes handed out, by kind.
     used: [AtomicU64; 4],
     /// Bytes mapped for all but tables, handed out or not.
@@ -38,21 +38,37 @@ pub struct Meta {
 
 #[derive(Debug)]
 struct Free {
-    at: usize,
-    end: usize,
-    /// What was put by, none of it handed out yet.
-    by: usize,
-    by_end: usize,
+    /// What is left of the last mapping.
+    current: Stretch,
+    /// What is left of what was put by; `None` before anything was.
+    put_by: Option<Stretch>,
 }
 
-impl Free {
-    /// The first `bytes` of what was put by.
-    fn take_put_by(&mut self, bytes: usize) -> Option<NonNull<u8>> {
-        if self.by_end - self.by < bytes {
+/// Addresses that nobody has yet.
+#[derive(Debug)]
+struct Stretch {
+    at: usize,
+    end: usize,
+}
+
+impl Stretch {
+    const NONE: Self = Self { at: 0, end: 0 };
+
+    fn new(at: NonNull<u8>, bytes: usize) -> Self {
+        let at = at.as_ptr().expose_provenance();
+        Self {
+            at,
+            end: at + bytes,
+        }
+    }
+
+    /// Cuts off the first `bytes`; `None` if there are fewer.
+    fn cut(&mut self, bytes: usize) -> Option<NonNull<u8>> {
+        if self.end - self.at < bytes {
             return None;
         }
-        let at = NonNull::new(self.by as *mut u8);
-        self.by += bytes;
+        let at = NonNull::new(with_exposed_provenance_mut(self.at));
+        self.at += bytes;
         at
     }
 }
@@ -61,13 +77,11 @@ impl Meta {
     /// Nothing mapped yet.
     pub const fn new() -> Self {
         Self {
-            current: Lock::new(
+            free: Lock::new(
                 Rank::Meta,
                 Free {
-                    at: 0,
-                    end: 0,
-                    by: 0,
-                    by_end: 0,
+                    current: Stretch::NONE,
+                    put_by: None,
                 },
             ),
             used: [const { AtomicU64::new(0) }; 4],
@@ -81,34 +95,26 @@ impl Meta {
     /// The OS's refusal.
     pub fn take<O: Os>(&self, os: &O, kind: Kind, bytes: usize) -> Result<NonNull<u8>, OsError> {
         let bytes = bytes.next_multiple_of(64);
-        let mut free = self.current.lock();
-        if free.end - free.at < bytes {
+        let mut free = self.free.lock();
+        let block = loop {
+            if let Some(block) = free.current.cut(bytes) {
+                break block;
+            }
             let step = bytes.max(STEP);
-            let at = match os.map(step) {
-                Ok(at) => at,
-                Err(e) => free.take_put_by(step).ok_or(e)?,
-            };
+            let put_by = |free: &mut Free| free.put_by.as_mut()?.cut(step);
+            let at = os.map(step).or_else(|e| put_by(&mut free).ok_or(e))?;
             self.mapped.fetch_add(step as u64, Relaxed);
-            let at = at.as_ptr() as usize;
-            (free.at, free.end) = (at, at + step);
-        }
-        let at = free.at;
-        free.at += bytes;
+            free.current = Stretch::new(at, step);
+        };
         self.used[kind as usize].fetch_add(bytes as u64, Relaxed);
-        // A mapping never lies at address zero, nor does what is cut from it.
-        NonNull::new(at as *mut u8).ok_or(OsError {
-            operation: "metadata",
-            address: 0,
-            bytes,
-            errno: 0,
-        })
+        Ok(block)
     }
 
     /// Puts address space by, the first time, where there is a limit to it. Once the heap has all of the rest, nothing else is
     /// left for the blocks of spans, which each class has its own of: what small objects had, free again, large ones could not take.
     pub fn put_by<O: Os>(&self, os: &O) {
-        let mut free = self.current.lock();
-        if free.by_end != 0 {
+        let mut free = self.free.lock();
+        if free.put_by.is_some() {
             return;
         }
         let limit = os.address_space();
@@ -118,8 +124,7 @@ impl Meta {
             && bytes > 0
             && let Ok(at) = os.map(bytes)
         {
-            free.by = at.as_ptr() as usize;
-            free.by_end = free.by + bytes;
+            free.put_by = Some(Stretch::new(at, bytes));
         }
     }
 
@@ -154,7 +159,7 @@ impl Meta {
 
     /// The lock, for the span of a `fork`.
     pub fn fork_lock(&self) {
-        self.current.fork_lock();
+        self.free.fork_lock();
     }
 
     /// Ends [`Meta::fork_lock`].
@@ -163,7 +168,7 @@ impl Meta {
     /// The calling thread took it.
     pub unsafe fn fork_unlock(&self) {
         // SAFETY: the caller's contract.
-        unsafe { self.current.fork_unlock() };
+        unsafe { self.free.fork_unlock() };
     }
 }
 
