@@ -1,5 +1,6 @@
 //! The fast paths, and the `GlobalAlloc` that they make. No policy here.
 
+use crate::runtime::HEAP;
 use crate::{slow, thread};
 use goheap_allocator::tiny::is_tiny;
 use goheap_allocator::{Cache, SizeClass};
@@ -24,21 +25,25 @@ impl GoHeap {
 // SAFETY: blocks come from spans: they overlap nothing, are at least as large and as aligned as
 // their class was chosen for, and stay as they are until freed. Nothing here unwinds.
 unsafe impl GlobalAlloc for GoHeap {
-    #[inline]
+    #[inline(always)]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let (size, align) = (layout.size(), layout.align());
-        let class = match SizeClass::common(size, align) {
-            Some(class) => class,
-            None if is_tiny(size, align) => return alloc_tiny(thread::at_hand(), size, align),
-            None => match SizeClass::fitting(size, align) {
-                Some(class) => class,
-                None => return slow::alloc_large(size, align, false),
-            },
+        let cache = thread::at_hand();
+        // Programs mix tiny objects with others, and which comes next a processor cannot guess. So no branch asks for
+        // that: only, here, whether there may be a part of a block for it, and below, whether it begins a block.
+        if cache.may_share(size) {
+            return slow::alloc_part(cache, layout);
+        }
+        let Some(class) = SizeClass::common(size, align) else {
+            return alloc_uncommon(cache, layout);
         };
-        // SAFETY: the calling thread's cache.
-        match unsafe { thread::at_hand().alloc(class) } {
-            Some(at) => at.as_ptr(),
-            None => slow::alloc(class, layout.size()),
+        // SAFETY: the calling thread's cache; what should share a block is tiny, and in the class of blocks.
+        unsafe {
+            match cache.alloc(class) {
+                Some(at) if cache.should_share(size) => HEAP.share(cache, at, size).as_ptr(),
+                Some(at) => at.as_ptr(),
+                None => slow::alloc_common(class, layout),
+            }
         }
     }
 
@@ -54,7 +59,7 @@ unsafe impl GlobalAlloc for GoHeap {
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         if is_tiny(layout.size(), layout.align()) {
-            return alloc_tiny(thread::at_hand(), layout.size(), layout.align());
+            return slow::alloc_tiny(thread::at_hand(), layout);
         }
         match SizeClass::fitting(layout.size(), layout.align()) {
             Some(class) => {
@@ -85,15 +90,16 @@ unsafe impl GlobalAlloc for GoHeap {
     }
 }
 
-/// A part of the block that the calling thread's tiny objects share. Zeroed, as in Go: the block is when it
-/// is taken, and no part of it is used twice. Out of line, so that the rest of an allocation is short enough to be
-/// put where it is called from. `cache` is what the thread has at hand: who calls reaches it by one instruction, but
-/// this function, compiled before it is known that it goes into an executable, by what may be a call.
-#[inline(never)]
-fn alloc_tiny(cache: &Cache, size: usize, align: usize) -> *mut u8 {
-    // SAFETY: the calling thread's cache; the object is tiny.
-    match unsafe { cache.alloc_tiny(size, align) } {
+/// Allocates what is larger than most objects, or more aligned. `cache` is what the calling thread has at hand.
+#[inline]
+fn alloc_uncommon(cache: &Cache, layout: Layout) -> *mut u8 {
+    let (size, align) = (layout.size(), layout.align());
+    let Some(class) = SizeClass::fitting(size, align) else {
+        return slow::alloc_large(size, align, false);
+    };
+    // SAFETY: the calling thread's cache.
+    match unsafe { cache.alloc(class) } {
         Some(at) => at.as_ptr(),
-        None => slow::alloc_tiny(cache, size, align),
+        None => slow::alloc(class, size),
     }
 }

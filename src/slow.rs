@@ -8,7 +8,7 @@
 
 use crate::runtime::{HEAP, RUNTIME};
 use crate::{background, cycle, guard, profile, thread};
-use core::ptr::{NonNull, null_mut, with_exposed_provenance_mut};
+use core::ptr::{null_mut, with_exposed_provenance_mut};
 use core::sync::atomic::Ordering::Relaxed;
 use goheap_allocator::heap::{Refill, Slot};
 use goheap_allocator::tiny::{self, is_tiny};
@@ -71,37 +71,64 @@ unsafe fn alloc_in(cache: &Cache, class: SizeClass) -> Option<Slot> {
     }
 }
 
-/// Allocates a tiny object for which the thread's shared block has no room, in a new block (Go: the end
-/// of `mallocgcTiny`). Zeroed. `cache` is what the thread has at hand.
+/// The same for `layout`, which may be of a [tiny](tiny) object.
+#[cold]
+pub fn alloc_common(class: SizeClass, layout: Layout) -> *mut u8 {
+    if is_tiny(layout.size(), layout.align()) {
+        begin_from_spans(layout)
+    } else {
+        alloc(class, layout.size())
+    }
+}
+
+/// Allocates an object small enough for a part of the block that the calling thread's tiny objects share: most often
+/// one. `cache` is as for [`alloc_tiny`].
 #[inline(never)]
-pub fn alloc_tiny(cache: &Cache, bytes: usize, align: usize) -> *mut u8 {
+pub fn alloc_part(cache: &Cache, layout: Layout) -> *mut u8 {
+    let (bytes, align) = (layout.size(), layout.align());
+    if is_tiny(bytes, align) {
+        return alloc_tiny(cache, layout);
+    }
+    match SizeClass::fitting(bytes, align) {
+        Some(class) => alloc(class, bytes),
+        None => alloc_large(bytes, align, false),
+    }
+}
+
+/// Allocates a tiny object: a part of the block that the calling thread's share, or a new block. Zeroed, as in Go: a block
+/// is when it begins, and no part of it is used twice.
+///
+/// `cache` is what the thread has at hand: who calls reaches it by one instruction, but this function, compiled before
+/// it is known that it goes into an executable, by what may be a call.
+#[inline]
+pub fn alloc_tiny(cache: &Cache, layout: Layout) -> *mut u8 {
+    // SAFETY: the calling thread's cache; the object is tiny.
+    match unsafe { cache.alloc_tiny(layout.size(), layout.align()) } {
+        Some(part) => part.as_ptr(),
+        None => begin(cache, layout),
+    }
+}
+
+/// The same where there is no part for it, in a new block.
+#[inline(never)]
+fn begin(cache: &Cache, layout: Layout) -> *mut u8 {
     if RUNTIME.tiny.load(Relaxed) {
-        // SAFETY: the calling thread's cache.
-        if let Some(block) = unsafe { cache.alloc(tiny::CLASS) } {
-            // SAFETY: the block is the caller's alone yet, and whole.
-            return unsafe { begin_block(cache, block, bytes) };
+        // SAFETY: the calling thread's cache; the block is the caller's alone yet, and whole.
+        unsafe {
+            if let Some(block) = cache.alloc(tiny::CLASS) {
+                block.write_bytes(0, tiny::BLOCK);
+                return HEAP.share(cache, block, layout.size()).as_ptr();
+            }
         }
     }
-    alloc_tiny_from_spans(bytes, align)
+    begin_from_spans(layout)
 }
 
-/// Zeroes a slot just taken, the first `bytes` of which are an object, and has what is left of it shared. Zeroes it
-/// whether it was used or not, as Go does: that is less work than to ask.
-///
-/// # Safety
-/// The calling thread may use `cache`, which the slot came from.
-#[inline(always)]
-unsafe fn begin_block(cache: &Cache, block: NonNull<u8>, bytes: usize) -> *mut u8 {
-    // SAFETY: the caller's contract; a block is this long.
-    unsafe {
-        block.write_bytes(0, tiny::BLOCK);
-        HEAP.share(cache, block, bytes).as_ptr()
-    }
-}
-
+/// The same where no block is at hand, either (Go: the end of `mallocgcTiny`).
 #[cold]
 #[inline(never)]
-fn alloc_tiny_from_spans(bytes: usize, align: usize) -> *mut u8 {
+fn begin_from_spans(layout: Layout) -> *mut u8 {
+    let (bytes, align) = (layout.size(), layout.align());
     let Some(access) = thread::access() else {
         return null_mut();
     };
@@ -120,10 +147,11 @@ fn alloc_tiny_from_spans(bytes: usize, align: usize) -> *mut u8 {
         }
         let slot = alloc_in(cache, class);
         if let Some(Slot { at, .. }) = slot {
-            if shares {
-                begin_block(cache, at, bytes);
-            } else if cache.is_dirty(class) {
+            if cache.is_dirty(class) {
                 at.write_bytes(0, class.bytes());
+            }
+            if shares {
+                HEAP.share(cache, at, bytes);
             }
         }
         slot

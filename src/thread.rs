@@ -52,7 +52,7 @@ pub fn access() -> Option<Access> {
     if tls::life() == Life::New
         && let Some(key) = key()
     {
-        let cache = HEAP.acquire_cache();
+        let cache = acquire();
         // SAFETY: caches are never unmapped.
         if let Some(own) = unsafe { cache.as_ref() } {
             tls::begin(cache);
@@ -68,11 +68,24 @@ fn shared() -> Option<Access> {
     let guard = SHARED.lock();
     let mut cache = SHARED_CACHE.load(Relaxed);
     if cache.is_null() {
-        cache = HEAP.acquire_cache();
+        cache = acquire();
         SHARED_CACHE.store(cache, Relaxed);
     }
     // SAFETY: caches are never unmapped; the lock makes it the calling thread's.
     unsafe { cache.as_ref() }.map(|c| Access::Shared(c, guard))
+}
+
+/// A cache for a thread, null if the OS refuses memory for one.
+fn acquire() -> *mut Cache {
+    let cache = HEAP.acquire_cache();
+    // SAFETY: caches are never unmapped, and this one is the caller's.
+    if let Some(cache) = unsafe { cache.as_ref() }
+        && !RUNTIME.tiny.load(Relaxed)
+    {
+        // SAFETY: the same.
+        unsafe { cache.share_nothing() };
+    }
+    cache
 }
 
 fn key() -> Option<ThreadKey> {

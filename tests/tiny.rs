@@ -29,13 +29,26 @@ fn new(size: usize, align: usize) -> *mut u8 {
     at
 }
 
+/// The same by `alloc`, so with whatever is in it.
+fn new_as_it_is(size: usize, align: usize) -> *mut u8 {
+    // SAFETY: no size here is zero, and the object is as long as that.
+    unsafe {
+        let at = HEAP.alloc(layout(size, align));
+        assert!(at.addr().is_multiple_of(align));
+        at.write_bytes(0xff, size);
+        at
+    }
+}
+
 fn free(at: *mut u8, size: usize, align: usize) {
     // SAFETY: allocated above with this layout, and used no more.
     unsafe { HEAP.dealloc(at, layout(size, align)) };
 }
 
 /// Allocates objects of `size` and reports how the counters moved.
-fn count(size: usize, align: usize) {
+fn count(new: fn(usize, usize) -> *mut u8, size: usize, align: usize) {
+    // Blocks, or what would be ones, are at hand.
+    let block = new_as_it_is(16, 8);
     let before = goheap::read_mem_stats();
     let objects: Vec<_> = (0..1000).map(|_| new(size, align)).collect();
     let full = goheap::read_mem_stats();
@@ -50,6 +63,7 @@ fn count(size: usize, align: usize) {
         after.heap_objects as i64 - before.heap_objects as i64,
     );
     child::report("frees", after.frees - before.frees);
+    free(block, 16, 8);
     assert!(goheap_stats::audit(&after).is_ok());
     assert!(goheap::check().is_ok());
 }
@@ -61,7 +75,7 @@ fn counted<T: Fn()>(test: T, variable: (&str, &str), body: fn()) -> [String; 5] 
 
 #[test]
 fn by_default_they_share_and_count_as_in_go() {
-    let body = || count(4, 1);
+    let body = || count(new, 4, 1);
     assert_eq!(
         counted(
             by_default_they_share_and_count_as_in_go,
@@ -74,7 +88,7 @@ fn by_default_they_share_and_count_as_in_go() {
 
 #[test]
 fn switched_off_each_has_a_slot() {
-    let body = || count(4, 1);
+    let body = || count(new, 4, 1);
     assert_eq!(
         counted(switched_off_each_has_a_slot, ("GOHEAP_TINY", "0"), body),
         ["8000", "1000", "1000", "0", "1000"]
@@ -82,8 +96,46 @@ fn switched_off_each_has_a_slot() {
 }
 
 #[test]
+fn it_is_the_same_without_zeroing() {
+    let body = || count(new_as_it_is, 4, 1);
+    assert_eq!(
+        counted(it_is_the_same_without_zeroing, ("GOGC", "100"), body),
+        ["4000", "1000", "250", "0", "1000"]
+    );
+    assert_eq!(
+        counted(it_is_the_same_without_zeroing, ("GOHEAP_TINY", "0"), body),
+        ["8000", "1000", "1000", "0", "1000"]
+    );
+}
+
+#[test]
+fn what_is_aligned_has_a_slot_without_zeroing() {
+    let body = || count(new_as_it_is, 4, 16);
+    assert_eq!(
+        counted(
+            what_is_aligned_has_a_slot_without_zeroing,
+            ("GOGC", "100"),
+            body
+        ),
+        ["16000", "1000", "1000", "0", "1000"]
+    );
+}
+
+#[test]
+fn a_part_is_zeroed_however_its_block_began() {
+    let old: Vec<_> = (0..1000).map(|_| new_as_it_is(16, 8)).collect();
+    old.into_iter().for_each(|at| free(at, 16, 8));
+    goheap::gc();
+    for _ in 0..1000 {
+        let (one, other) = (new_as_it_is(5, 1), new(4, 4));
+        free(one, 5, 1);
+        free(other, 4, 4);
+    }
+}
+
+#[test]
 fn go_1_1_had_no_shared_blocks() {
-    let body = || count(4, 1);
+    let body = || count(new, 4, 1);
     assert_eq!(
         counted(
             go_1_1_had_no_shared_blocks,
@@ -96,7 +148,7 @@ fn go_1_1_had_no_shared_blocks() {
 
 #[test]
 fn what_is_to_be_aligned_beyond_eight_has_a_slot() {
-    let body = || count(4, 16);
+    let body = || count(new, 4, 16);
     assert_eq!(
         counted(
             what_is_to_be_aligned_beyond_eight_has_a_slot,

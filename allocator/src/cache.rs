@@ -20,7 +20,7 @@ use crate::prefetch;
 use crate::sample::{Distance, Random, Rate, Stack};
 use crate::size_class::{CLASSES, SizeClass};
 use crate::span::{Span, Tag};
-use crate::tiny::Tiny;
+use crate::tiny::{BLOCK, Tiny};
 use core::cell::Cell;
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::Ordering::Relaxed;
@@ -177,6 +177,20 @@ impl Cache {
         Some(unsafe { NonNull::new_unchecked(core::ptr::with_exposed_provenance_mut(at)) })
     }
 
+    /// Whether an object of `bytes` may be a tiny one for which the shared block has room: [`Cache::alloc_tiny`] tells.
+    /// Of a nothing, none is.
+    #[inline(always)]
+    pub fn may_share(&self, bytes: usize) -> bool {
+        bytes <= self.tiny.room()
+    }
+
+    /// Whether a block that an object of `bytes` begins would have more room left than the one that tiny objects share
+    /// now: [`Heap::share`](crate::Heap::share) goes on with the new one then. So it is tiny.
+    #[inline(always)]
+    pub fn should_share(&self, bytes: usize) -> bool {
+        self.tiny.room() + bytes < BLOCK
+    }
+
     /// Takes a part of the block that tiny objects share, zeroed; `None` if it has no room for it.
     ///
     /// # Safety
@@ -190,6 +204,14 @@ impl Cache {
                 core::ptr::with_exposed_provenance_mut(at),
             ))
         }
+    }
+
+    /// From now on this thread's tiny objects share no blocks. It fills none.
+    ///
+    /// # Safety
+    /// The calling thread owns this cache.
+    pub unsafe fn share_nothing(&self) {
+        self.tiny.refuse();
     }
 
     /// [Takes](Cache::alloc) a slot and zeroes the first `bytes` of it, unless it was never used.

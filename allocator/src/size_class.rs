@@ -6,7 +6,7 @@
 //! 1 KiB, steps of 128 above.
 
 use crate::PAGE;
-use crate::tiny::BLOCK;
+use crate::tiny::CLASS;
 
 /// How many classes there are, class 0 included.
 pub const CLASSES: usize = 68;
@@ -32,6 +32,12 @@ const PAGES: [u8; CLASSES] = [
 
 const FINE: usize = 1024;
 static BY_8: [u8; FINE / 8 + 1] = table::<{ FINE / 8 + 1 }>(0, 8);
+/// The same, but for tiny objects the class of the blocks that they share.
+static BY_8_SHARED: [u8; FINE / 8 + 1] = {
+    let mut t = table::<{ FINE / 8 + 1 }>(0, 8);
+    t[1] = CLASS.0;
+    t
+};
 /// By 16 bytes, from the class of 16 on. Of those from there on but 24, which serves no multiple of 16,
 /// all are multiples of 16.
 static BY_16: [u8; FINE / 16 + 1] = {
@@ -80,13 +86,14 @@ impl SizeClass {
         SizeClass(BY_128[(bytes - 1) / 128 - (FINE / 128 - 1)])
     }
 
-    /// The smallest class that holds `bytes` at a multiple of `align`, for what most objects are: neither tiny
-    /// nor of more than `FINE` bytes nor aligned to more than 8. One comparison and one look-up.
+    /// The class for `bytes` at a multiple of `align`, for what most objects are: neither none nor more than `FINE`, and
+    /// aligned to 8 at the most. Of tiny ones it is that of the blocks that they share. One comparison and one look-up.
     #[inline(always)]
     pub fn common(bytes: usize, align: usize) -> Option<SizeClass> {
-        let beyond_tiny = bytes.wrapping_sub(BLOCK);
-        (beyond_tiny <= FINE - BLOCK && align <= 8)
-            .then(|| SizeClass(BY_8[(beyond_tiny + BLOCK).div_ceil(8)]))
+        let beyond_one = bytes.wrapping_sub(1);
+        // What is too much wraps, or has a bit from `FINE`'s on.
+        let both = beyond_one | 8_usize.wrapping_sub(align);
+        (both < FINE).then(|| SizeClass(BY_8_SHARED[beyond_one % FINE / 8 + 1]))
     }
 
     /// The smallest class that holds `bytes` at a multiple of `align`, a power of two.
@@ -237,6 +244,25 @@ mod tests {
                 c.index() == 1 || SizeClass::from_index(c.index() - 1).bytes() < size,
                 "{size}"
             );
+        }
+    }
+
+    #[test]
+    fn what_is_common_goes_to_the_smallest_class_or_shares_a_block() {
+        for size in (0..=2 * FINE + 1).chain([isize::MAX as usize, usize::MAX]) {
+            let class = match size {
+                0 => None,
+                1..16 => Some(CLASS),
+                _ => (size <= FINE).then(|| SizeClass::of(size)),
+            };
+            for shift in 0..usize::BITS {
+                let of_align = if shift > 3 { None } else { class };
+                assert_eq!(
+                    SizeClass::common(size, 1 << shift),
+                    of_align,
+                    "{size} {shift}"
+                );
+            }
         }
     }
 

@@ -43,7 +43,7 @@ const fn natural_align(bytes: usize) -> usize {
 /// The block that a thread fills, and what it shared out.
 #[derive(Debug)]
 pub(crate) struct Tiny {
-    /// Bytes left at the block's end; 0: there is no block.
+    /// Bytes left at the block's end; 0: there is no block. Below [`BLOCK`].
     room: Cell<usize>,
     /// Where the block ends.
     end: Cell<usize>,
@@ -72,6 +72,14 @@ impl Tiny {
         }
     }
 
+    #[inline(always)]
+    pub fn room(&self) -> usize {
+        let room = self.room.get();
+        // SAFETY: nothing else is ever stored.
+        unsafe { core::hint::assert_unchecked(room < BLOCK) };
+        room
+    }
+
     /// A part of the block; `None` if there is none of this size.
     ///
     /// # Safety
@@ -80,25 +88,27 @@ impl Tiny {
     pub unsafe fn take(&self, bytes: usize, align: usize) -> Option<usize> {
         // Both are powers of two. Blocks are aligned, so rounding an offset up is rounding down what is
         // left from there on.
-        let room = self.room.get() & align.wrapping_neg() & natural_align(bytes).wrapping_neg();
+        let room = self.room() & align.wrapping_neg() & natural_align(bytes).wrapping_neg();
         if room < bytes {
             return None;
         }
+        // SAFETY: the mask of a block lives for ever; it is null where none are shared.
+        let mask = unsafe { self.mask.get().as_ref() }?;
         let starts = self.starts.get() | 1 << (BLOCK - room);
         self.room.set(room - bytes);
         self.starts.set(starts);
         self.shared.store(self.shared.load(Relaxed) + 1, Relaxed);
         if room == bytes {
             // Not all are dead: this one lives.
-            // SAFETY: there is room, so there is a block, whose mask lives for ever.
-            let _ = unsafe { &*self.mask.get() }.close(starts);
+            let _ = mask.close(starts);
         }
         Some(self.end.get() - room)
     }
 
-    /// Bytes left in the block.
-    pub fn room(&self) -> usize {
-        self.room.get()
+    /// Shares no blocks: each tiny object is asked about, as if one had room for it, and has none.
+    pub fn refuse(&self) {
+        self.mask.set(null());
+        self.room.set(BLOCK - 1);
     }
 
     /// Goes on with the block from `block` on, in which an object of `bytes` starts.
@@ -123,11 +133,12 @@ impl Tiny {
         if self.room.get() == 0 {
             return None;
         }
+        // SAFETY: the mask of a block lives for ever; it is null where none are shared.
+        let mask = unsafe { self.mask.get().as_ref() }?;
         Some(Done {
             block: self.end.get() - BLOCK,
             starts: self.starts.get(),
-            // SAFETY: there is room, so there is a block, whose mask lives for ever.
-            mask: unsafe { self.mask.get().as_ref() }?,
+            mask,
         })
     }
 }

@@ -12,14 +12,15 @@ use core::sync::atomic::Ordering::Relaxed;
 impl<O: Os> Heap<O> {
     /// Has tiny objects share the slot at `block` with the one of `bytes` that starts it, if it has more room
     /// left than the block that the cache fills already. Else, or without memory for the span's
-    /// masks, that object has it alone, as any object of its class. Returns the slot.
+    /// masks, that object has it alone, as any object of its class. Returns the slot, zeroed if it is shared, so
+    /// that its other parts are when they are taken.
     ///
     /// # Safety
     /// The calling thread owns `cache`, and has just taken the slot, of the [shared class](crate::tiny::CLASS),
     /// out of it. The object is tiny.
     #[inline(always)]
     pub unsafe fn share(&self, cache: &Cache, block: NonNull<u8>, bytes: usize) -> NonNull<u8> {
-        if cache.tiny.room() >= BLOCK - bytes {
+        if !cache.should_share(bytes) {
             return block;
         }
         // SAFETY: the caller's contract.
@@ -39,6 +40,8 @@ impl<O: Os> Heap<O> {
             // SAFETY: the caller's contract.
             return unsafe { self.begin_first(cache, span, block, bytes) };
         };
+        // SAFETY: the slot is the caller's alone yet.
+        unsafe { block.write_bytes(0, BLOCK) };
         let at = block.as_ptr().expose_provenance();
         let left = cache.tiny.end();
         cache.tiny.begin(at, bytes, span.share(at, masks));

@@ -193,7 +193,9 @@ fn check_spare(cache: &Cache, f: &mut Findings) {
     // SAFETY: every lock is held.
     let upto = unsafe { cache.drained.held() }.upto;
     f.require(
-        slots.count() == 0 && cache.tiny.room() == 0 && cache.death_log().since(upto).is_empty(),
+        slots.count() == 0
+            && cache.tiny.block().is_none()
+            && cache.death_log().since(upto).is_empty(),
         format_args!("cache {cache:p} is spare, but holds spans, slots or deaths"),
     );
     f.require(
