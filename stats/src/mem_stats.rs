@@ -86,13 +86,13 @@ pub struct MemStats {
     /// background threads, `stack_inuse` included.
     pub stack_sys: u64,
 
-    /// Bytes of span records in use.
+    /// Bytes of span records in use: headers, allocation words and death bytes.
     #[serde(rename = "MSpanInuse")]
     pub mspan_inuse: u64,
     /// Bytes got from the system for span records.
     #[serde(rename = "MSpanSys")]
     pub mspan_sys: u64,
-    /// Bytes of thread caches in use.
+    /// Bytes of thread caches in use, each with its death log.
     #[serde(rename = "MCacheInuse")]
     pub mcache_inuse: u64,
     /// Bytes got from the system for thread caches.
@@ -100,11 +100,12 @@ pub struct MemStats {
     pub mcache_sys: u64,
     /// Bytes got from the system for the tables of the heap profile.
     pub buck_hash_sys: u64,
-    /// Bytes got from the system for what collection needs: bitmaps, death maps,
-    /// death logs, summaries.
+    /// Bytes got from the system for the page heap's bitmaps and summaries and the
+    /// page table, and what is got for the heap's records and in none of them yet.
     #[serde(rename = "GCSys")]
     pub gc_sys: u64,
-    /// Bytes got from the system for all else.
+    /// Bytes got from the system for all else: the pages of guarded objects
+    /// (`GOHEAP_GUARD`).
     pub other_sys: u64,
 
     /// Heap size that the pacer aims at for the end of the running interval. A

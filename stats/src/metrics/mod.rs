@@ -227,22 +227,22 @@ metrics! {
         "Memory for threads' caches that none uses.",
         |i| i.stats.mcache_sys.saturating_sub(i.stats.mcache_inuse);
     "/memory/classes/metadata/mcache/inuse:bytes" Uint64,
-        "Memory of threads' caches.",
+        "Memory of threads' caches, each with its log of deaths.",
         |i| i.stats.mcache_inuse;
     "/memory/classes/metadata/mspan/free:bytes" Uint64,
         "Memory for spans' records that none uses.",
         |i| i.stats.mspan_sys.saturating_sub(i.stats.mspan_inuse);
     "/memory/classes/metadata/mspan/inuse:bytes" Uint64,
-        "Memory of spans' records.",
+        "Memory of spans' records: headers, allocation words and death bytes.",
         |i| i.stats.mspan_inuse;
     "/memory/classes/metadata/other:bytes" Uint64,
-        "Memory of the heap's other records: bitmaps, summaries, the page table, logs.",
+        "Memory of the heap's other records: bitmaps, summaries, the page table, and what no record uses yet.",
         |i| i.stats.gc_sys;
     "/memory/classes/os-stacks:bytes" Uint64,
         "Stacks of the heap's own threads that came from the system, not from the heap.",
         |i| i.stats.stack_sys.saturating_sub(i.stats.stack_inuse);
     "/memory/classes/other:bytes" Uint64,
-        "Memory that the heap got for all else.",
+        "Memory that the heap got for all else: pages of guarded objects (GOHEAP_GUARD).",
         |i| i.stats.other_sys;
     "/memory/classes/profiling/buckets:bytes" Uint64,
         "Memory of the heap profile's tables.",
