@@ -48,6 +48,18 @@ pub struct Later {
 
 type Make = dyn FnOnce(&dyn Program) -> Response + Send;
 
+/// The paths to be asked for by GET or HEAD, but for what stands behind `/debug/pprof/`.
+const GET: [&str; 6] = [
+    "/",
+    "/metrics",
+    "/debug/vars",
+    "/debug/state",
+    "/debug/map",
+    "/debug/pprof",
+];
+/// Those by POST.
+const POST: [&str; 3] = ["/debug/gc", "/debug/free", "/debug/set"];
+
 impl Site {
     /// Answers a request.
     pub fn answer(&self, request: &Request) -> Answer {
@@ -60,6 +72,7 @@ impl Site {
         if let Some(name) = path.strip_prefix("/debug/pprof/").filter(|_| get) {
             return pprof::answer(self, name, request);
         }
+        let asked_for_by_get = GET.contains(&path) || path.starts_with("/debug/pprof/");
         Answer::Now(match (path, get) {
             ("/debug/pprof", true) => Response::moved("/debug/pprof/"),
             ("/", true) => Response::ok(HTML, PAGE.replacen(STYLE, PAGE_STYLE, 1))
@@ -71,13 +84,20 @@ impl Site {
             ("/debug/gc", false) => self.gc(),
             ("/debug/free", false) => self.free(),
             ("/debug/set", false) => self.set(request),
-            ("/" | "/metrics" | "/debug/vars" | "/debug/state" | "/debug/map", false) => {
+            (_, false) if asked_for_by_get => {
                 Response::refusal(405, "this is to be asked for by GET").with("Allow", "GET, HEAD")
             }
-            ("/debug/gc" | "/debug/free" | "/debug/set", true) => {
+            (_, true) if POST.contains(&path) => {
                 Response::refusal(405, "this is to be asked for by POST").with("Allow", "POST")
             }
-            _ => Response::refusal(404, "there is nothing here; / has what there is"),
+            _ => {
+                let why = format!(
+                    "there is nothing here; there are {}, /debug/pprof/heap, /debug/pprof/allocs, and by POST {}",
+                    GET.join(", "),
+                    POST.join(", ")
+                );
+                Response::refusal(404, &why)
+            }
         })
     }
 

@@ -162,7 +162,7 @@ const GAUGES: Read<MemStats, u64, 18> = [
     ),
     (
         "go_memstats_other_sys_bytes",
-        "Memory that the heap got for all else.",
+        "Memory that the heap got for all else: pages of guarded objects (GOHEAP_GUARD).",
         |s| s.other_sys,
     ),
     (

@@ -29,8 +29,14 @@ fn knobs_are_turned_by_post_alone() {
         (200, "GOGC=50 GOMEMLIMIT=1GiB\n")
     );
     assert_eq!(made.done(), ["gc", "free", "GOGC=50", "GOMEMLIMIT=1GiB"]);
-    let reply = asked(address, "POST /metrics", "");
-    assert_eq!((reply.status, reply.header("Allow")), (405, "GET, HEAD"));
+    for path in ["/metrics", "/debug/pprof", "/debug/pprof/heap"] {
+        let reply = asked(address, &format!("POST {path}"), "");
+        assert_eq!(
+            (reply.status, reply.header("Allow")),
+            (405, "GET, HEAD"),
+            "{path}"
+        );
+    }
 }
 
 #[test]
@@ -171,6 +177,11 @@ fn what_is_not_here_is_not_found() {
             "{path}"
         );
     }
+    let told = asked(address, "GET /debug", "").body;
+    assert!(
+        told.contains("/debug/pprof/heap") && told.contains("by POST /debug/gc"),
+        "{told}"
+    );
     assert_eq!(asked(address, "TRACE /", "").status, 405);
 }
 
