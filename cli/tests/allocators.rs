@@ -186,8 +186,9 @@ fn what_cannot_be_replayed_on_is_said() {
     }
     let broken = written("n 1\nx\n");
     let output = replay(broken.path(), &["system"], &out);
-    let expected = format!("{}:2: unknown operation \"x\"\n", broken.path().display());
-    assert_eq!(text(&output.stderr), expected);
+    let expected = format!("{}:2: unknown operation \"x\"", broken.path().display());
+    let said = text(&output.stderr);
+    assert!(said.starts_with(&expected), "{said}");
     let huge = written("n 1\na 0 4611686018427387904\n");
     let output = replay(huge.path(), &["system"], &out);
     let said = text(&output.stderr);

@@ -146,7 +146,10 @@ fn what_cannot_be_compared_is_said() {
             "n 1\na 0 5\n",
             "it has no snapshot; a line `s LABEL` takes one\n",
         ),
-        ("n 1\ns a\nb\n", ":3: unknown operation \"b\"\n"),
+        (
+            "n 1\ns a\nb\n",
+            ":3: unknown operation \"b\": none of n, a, f, g, o, p, l, w, s\n",
+        ),
     ] {
         let trace = written(content);
         let output = compare(trace.path(), &folder).output().unwrap();

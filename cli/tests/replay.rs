@@ -326,7 +326,11 @@ fn a_broken_trace_is_named_with_its_line_and_what_would_be_right() {
             "the first operation must be `n COUNT`",
         ),
         (b"n 1\n\nn 2\n", 3, "`n` may stand there once only"),
-        (b"n 1\nalloc 0 1\n", 2, "unknown operation \"alloc\""),
+        (
+            b"n 1\nalloc 0 1\n",
+            2,
+            "unknown operation \"alloc\": none of n, a, f, g, o, p, l, w, s",
+        ),
         (b"n\n", 1, "the count is missing"),
         (b"n 1\na 0\n", 2, "the size is missing"),
         (b"n 1\nf\n", 2, "the id is missing"),

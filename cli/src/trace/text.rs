@@ -104,7 +104,10 @@ impl Display for Reason {
         match self {
             Self::NoCount => write!(f, "the first operation must be `n COUNT`"),
             Self::CountAgain => write!(f, "`n` may stand there once only"),
-            Self::Unknown(name) => write!(f, "unknown operation {name:?}"),
+            Self::Unknown(name) => write!(
+                f,
+                "unknown operation {name:?}: none of n, a, f, g, o, p, l, w, s"
+            ),
             Self::Missing(what) => write!(f, "the {what} is missing"),
             Self::NotANumber(what, text) => write!(f, "the {what} is no decimal number: {text:?}"),
             Self::OutOfRange(what, text, least, most) => {
