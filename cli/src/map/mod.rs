@@ -27,7 +27,7 @@ use serde::Serialize;
 use serde::ser::{SerializeSeq, Serializer};
 
 use crate::observe::{self, Facts};
-use crate::{Error, picture};
+use crate::{Error, amount, picture};
 
 /// Show a running program's heap by address: what each stretch of it is, and how full.
 ///
@@ -56,10 +56,10 @@ pub struct Options {
     #[arg(long, requires = "out")]
     timeline: bool,
     /// How long: 30s, 2m, 500ms.
-    #[arg(long = "for", value_name = "TIME", default_value = "30s", value_parser = time, requires = "timeline")]
+    #[arg(long = "for", value_name = "TIME", default_value = "30s", value_parser = amount::time, requires = "timeline")]
     lasts: Duration,
-    /// Time between two looks.
-    #[arg(long, value_name = "TIME", default_value = "200ms", value_parser = time, requires = "timeline")]
+    /// Time between two looks: 50ms, 1s; a number alone is milliseconds.
+    #[arg(long, value_name = "TIME", default_value = "200ms", value_parser = amount::between_looks(1), requires = "timeline")]
     every: Duration,
 }
 
@@ -71,25 +71,6 @@ fn page_or_picture(path: &str) -> Result<PathBuf, String> {
     picture::path(path).map_err(|_| {
         "a map is a page or a picture: give it a name that ends in .html, .svg or .png".into()
     })
-}
-
-/// A time as people write it: a number, and ms, s, m or h behind it.
-fn time(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("{text} is no time; write 200ms, 30s, 2m or 1h");
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit = match &text[digits.len()..] {
-        "ms" => 0.001,
-        "s" => 1.0,
-        "m" => 60.0,
-        "h" => 3600.0,
-        _ => return Err(wrong()),
-    };
-    let number: f64 = digits.parse().map_err(|_| wrong())?;
-    let seconds = number * unit;
-    if !(0.001..=1e6).contains(&seconds) {
-        return Err(wrong());
-    }
-    Ok(Duration::from_secs_f64(seconds))
 }
 
 /// A heap at one moment.
@@ -261,16 +242,6 @@ fn runs<S: Serializer>(look: &&Look, to: S) -> Result<S::Ok, S::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn times_are_read_as_people_write_them() {
-        assert_eq!(time("200ms"), Ok(Duration::from_millis(200)));
-        assert_eq!(time("1.5s"), Ok(Duration::from_millis(1500)));
-        assert_eq!(time("2m"), Ok(Duration::from_secs(120)));
-        for bad in ["", "s", "5", "5 years", "-1s", "0s", "1e9h"] {
-            assert!(time(bad).is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn what_is_written_is_what_the_ending_says() {

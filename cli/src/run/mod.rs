@@ -28,7 +28,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use crate::output::{self, say};
-use crate::{Error, map, passed_on, preload, program, steer};
+use crate::{Error, amount, map, passed_on, preload, program, steer};
 use summary::Summary;
 use timeline::Timeline;
 
@@ -63,9 +63,9 @@ pub struct Options {
     /// Where to write timeline.csv, summary.json, report.html and map.html [default: goheap-run.PID].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Milliseconds between two looks at the program.
-    #[arg(long, value_name = "MS", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=3_600_000))]
-    every: u64,
+    /// Time between two looks at the program: 50ms, 1s; a number alone is milliseconds.
+    #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = amount::between_looks(1))]
+    every: Duration,
     /// No live line, and no closing one.
     #[arg(long, short)]
     quiet: bool,
@@ -118,9 +118,8 @@ fn run_to_end(options: &Options) -> Result<ExitCode, Error> {
     output::make_folder(&folder)?;
 
     let knobs = summary::knobs_in_force(&command);
-    let every = Duration::from_millis(options.every);
-    let mut watched =
-        watch::to_the_end(command, &folder.join("timeline.csv"), every, options.quiet)?;
+    let csv = folder.join("timeline.csv");
+    let mut watched = watch::to_the_end(command, &csv, options.every, options.quiet)?;
     let children = std::mem::take(&mut watched.children).by_size();
     let summary = Summary::of(&options.command, knobs, &watched, children);
     let written = watched

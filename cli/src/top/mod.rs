@@ -21,7 +21,7 @@ use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, Ke
 use signal_hook::flag;
 
 use crate::passed_on::end_by;
-use crate::{Error, observe};
+use crate::{Error, amount, observe};
 use list::List;
 use program::Watched;
 
@@ -34,9 +34,9 @@ use program::Watched;
 pub struct Options {
     /// The process.
     pid: Option<u32>,
-    /// Milliseconds between two looks.
-    #[arg(long, value_name = "MS", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(50..=3_600_000))]
-    every: u64,
+    /// Time between two looks: 500ms, 2s; a number alone is milliseconds.
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = amount::between_looks(50))]
+    every: Duration,
 }
 
 /// How long a program may take to answer before the screen goes on without it.
@@ -64,8 +64,7 @@ pub fn run(options: &Options) -> Result<(), Error> {
     };
     let ended_by = ending_signals().map_err(Error::system("handle signals"))?;
     let mut terminal = ratatui::try_init().map_err(Error::system("use the terminal"))?;
-    let every = Duration::from_millis(options.every);
-    let result = show(&mut terminal, &mut screen, every, &ended_by);
+    let result = show(&mut terminal, &mut screen, options.every, &ended_by);
     ratatui::restore();
     match ended_by.load(Relaxed) {
         0 => {}
