@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// Bytes in an MB as tables and charts have it, which say so.
+pub const MIB: f64 = (1 << 20) as f64;
+
 const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
 
 /// Bytes with one decimal: `1.5 MiB`.

@@ -305,9 +305,8 @@ impl Reference {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::amount::MIB;
     use crate::record::Figures;
-
-    const MIB: f64 = (1 << 20) as f64;
 
     /// A reference in which every counter is 100 MiB, give or take one, at each snapshot.
     fn reference() -> Reference {

@@ -41,8 +41,6 @@ pub const COLORS: [RGBColor; 6] = [
     RGBColor(230, 159, 0),
     RGBColor(86, 180, 233),
 ];
-/// Bytes in an MB as charts have it.
-pub const MIB: f64 = (1 << 20) as f64;
 
 /// A title's letters.
 pub fn bold(size: u32) -> TextStyle<'static> {

@@ -3,8 +3,9 @@
 use plotters::prelude::*;
 
 use super::Comparison;
+use crate::amount::MIB;
 use crate::fidelity::Counter;
-use crate::picture::{Area, COLORS, Drawn, FAINT, INK, MIB, bold, plain, rule, svg};
+use crate::picture::{Area, COLORS, Drawn, FAINT, INK, bold, plain, rule, svg};
 use crate::record::Record;
 
 const WIDTH: u32 = 1200;

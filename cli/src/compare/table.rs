@@ -3,10 +3,9 @@
 use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
 
 use super::Comparison;
+use crate::amount::MIB;
 use crate::fidelity::Counter;
 use crate::record::Record;
-
-const MIB: f64 = (1 << 20) as f64;
 
 /// How far goheap is from Go in one counter.
 pub struct Row {

@@ -18,11 +18,11 @@ use object::{Endianness, Object, ObjectSymbol};
 use super::prepare::{Marks, prepare};
 use super::{Options, Point, again, chart};
 use crate::Error;
+use crate::amount::MIB;
 use crate::preload::of_the_system;
 
 /// Points of a line in the chart.
 const SAMPLES: usize = 1000;
-const MIB: f64 = (1 << 20) as f64;
 
 /// What to replay on.
 #[derive(Clone, Debug, PartialEq)]

@@ -4,7 +4,8 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::allocators::Outcome;
-use crate::picture::{COLORS, Drawn, FAINT, MIB, bold, plain, rule, svg};
+use crate::amount::MIB;
+use crate::picture::{COLORS, Drawn, FAINT, bold, plain, rule, svg};
 
 const SIZE: (u32, u32) = (960, 480);
 

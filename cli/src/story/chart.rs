@@ -4,8 +4,9 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::told::Told;
+use crate::amount::MIB;
 use crate::fidelity::Counter;
-use crate::picture::{Area, Drawn, FAINT, INK, MIB, Plane, bold, plain, rule, svg};
+use crate::picture::{Area, Drawn, FAINT, INK, Plane, bold, plain, rule, svg};
 
 const WIDTH: u32 = 1280;
 const HEAD: u32 = 118;

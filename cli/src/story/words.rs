@@ -1,8 +1,7 @@
 //! What the figures say, in sentences.
 
 use super::told::{Parts, Told};
-
-const MIB: f64 = (1 << 20) as f64;
+use crate::amount::MIB;
 
 /// Bytes as megabytes of 2^20, with one decimal.
 pub fn mb(bytes: f64) -> String {

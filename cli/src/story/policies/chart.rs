@@ -6,7 +6,8 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use super::burst::{REST, SCALE, Sample};
 use super::watched::Watched;
 use super::words;
-use crate::picture::{Area, Drawn, FAINT, INK, MIB, bold, plain, rule, svg};
+use crate::amount::MIB;
+use crate::picture::{Area, Drawn, FAINT, INK, bold, plain, rule, svg};
 
 const WIDTH: u32 = 1280;
 const HEAD: u32 = 96;
