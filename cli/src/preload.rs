@@ -1,7 +1,7 @@
-//! Where `libgoheap.so` is, and how a program is started on it.
+//! Where `libgoheap.so` and `libgoheap_record.so` are, and how a program is started on one of them.
 //!
-//! Cargo builds the library whenever it builds this program, and leaves it in the `deps` folder
-//! beside it; nothing is linked. An installed program has it in `../lib`.
+//! Cargo builds both whenever it builds this program, and leaves them in the `deps` folder
+//! beside it; nothing is linked. An installed program has them in `../lib`.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use std::process::Command;
 
 use crate::Error;
 
-/// Names the library, where none of the usual places has it.
+/// Names the library's file. What it names goes before all usual places.
 pub const VARIABLE: &str = "GOHEAP_LIBRARY";
 const FILE: &str = "libgoheap.so";
 const RECORDER: &str = "libgoheap_record.so";

@@ -4,8 +4,10 @@
 //! | file | idea |
 //! | --- | --- |
 //! | `load.rs`, `run.rs` | a text, run as Go's own replayer runs it, for figures that are compared with Go's |
+//! | `go_runtime.rs` | what Go's runtime would have beside that heap, held in its stead |
 //! | `prepare.rs`, `prepared.rs`, `step.rs` | any trace as a file of steps |
 //! | `player.rs`, `memory.rs` | that file, run on goheap or on malloc |
+//! | `watch.rs`, `resident.rs`, `off_heap.rs` | what is noted meanwhile, without allocating |
 //! | `allocators.rs`, `chart.rs` | one process an allocator, side by side |
 //!
 //! What is on a measured heap is the trace's objects and next to nothing else: a text and all
@@ -45,8 +47,8 @@ use watch::Snapshot;
 /// Replay an allocation trace: what does the heap do, or how do allocators compare?
 ///
 /// A trace is what `goheap record` writes, a recording of heaptrack (raw or interpreted, packed or not), or
-/// a text; the file's content says which. Without --allocator, a line of JSON is printed for each
-/// snapshot; of recordings, twenty are taken.
+/// a text; the file's content says which. Without --allocator, a line of JSON is printed for what is there before
+/// the first operation (`baseline`), and for each snapshot; of recordings, twenty are taken. Sizes in it are bytes.
 ///
 /// A text has one operation a line. `n COUNT` comes first: ids are below COUNT.
 /// `a ID SIZE` allocates, `f ID` drops, `g` collects, `o` collects and returns
@@ -56,7 +58,7 @@ use watch::Snapshot;
 /// A recording is replayed at full speed, on as many threads as it has (at most 64), one at a time, in the recorded
 /// order. Each page of an object is written to.
 ///
-/// A trace that is not one is reported as FILE:LINE: REASON, with exit code 1.
+/// A trace that is not one is reported as FILE:LINE: REASON, a recording as FILE: byte N: REASON; the exit code is 1.
 #[derive(clap::Args)]
 pub struct Options {
     /// The trace's file.
