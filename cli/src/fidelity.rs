@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::Error;
-use crate::record::Record;
+use crate::figures::Record;
 
 /// Mean error that is let pass whatever Go's own is.
 pub const ALLOWED: f64 = 0.05;
@@ -306,7 +306,7 @@ impl Reference {
 mod tests {
     use super::*;
     use crate::amount::MIB;
-    use crate::record::Figures;
+    use crate::figures::Figures;
 
     /// A reference in which every counter is 100 MiB, give or take one, at each snapshot.
     fn reference() -> Reference {

@@ -2,7 +2,19 @@
 //! what Go did with the same traces, where memory goes.
 //!
 //! `main.rs` makes goheap the global allocator and calls [`main`]; all else is here,
-//! where tests reach it. One file or folder a subcommand.
+//! where tests reach it. One file or folder a subcommand; `steer.rs` has three, `gc`, `free` and `set`. What they
+//! have in common:
+//!
+//! | file | idea |
+//! | --- | --- |
+//! | `observe/` | running programs on goheap: finding them, asking them |
+//! | `preload.rs`, `program.rs`, `clash.rs` | the libraries to start a program on, and whether it can be |
+//! | `passed_on.rs` | ending as the program ended that was started |
+//! | `trace/` | traces of allocations, in all their forms |
+//! | `shipped.rs`, `fidelity.rs` | the traces that come with the program, and the rule by which a replay is held to Go's |
+//! | `figures.rs` | what a replay prints, read and written |
+//! | `picture.rs`, `thinned.rs` | charts and their files; lists that stay short |
+//! | `amount.rs`, `output.rs`, `error.rs` | numbers as people read them; what is printed; what can go wrong |
 
 use std::process::ExitCode;
 
@@ -15,6 +27,7 @@ pub mod compare;
 mod error;
 pub mod explain;
 pub mod fidelity;
+pub mod figures;
 pub mod map;
 pub mod observe;
 mod output;
@@ -24,7 +37,6 @@ pub mod preload;
 mod profile;
 mod program;
 pub mod record;
-pub mod recorder;
 pub mod replay;
 pub mod run;
 pub mod shipped;
@@ -54,7 +66,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Compare(compare::Options),
-    Record(recorder::Options),
+    Record(record::Options),
     Replay(replay::Options),
     Run(run::Options),
     Top(top::Options),
@@ -80,7 +92,7 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let done = match &arguments.command {
         Some(Command::Compare(options)) => nothing_more(compare::run(options)),
-        Some(Command::Record(options)) => recorder::run(options),
+        Some(Command::Record(options)) => record::run(options),
         Some(Command::Replay(options)) => replay::run(options),
         Some(Command::Run(options)) => run::run(options),
         Some(Command::Top(options)) => nothing_more(top::run(options)),

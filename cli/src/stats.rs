@@ -7,9 +7,9 @@ use serde::Serialize;
 
 use crate::Error;
 use crate::amount;
+use crate::figures::Figures;
 use crate::observe::{self, Facts};
 use crate::output;
-use crate::record::Figures;
 use goheap_stats::States;
 
 /// Print the counters of a running program on goheap.

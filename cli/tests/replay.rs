@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::os::unix::process::CommandExt;
 use std::process::Stdio;
 
-use goheap_cli::record::{Figures, Record};
+use goheap_cli::figures::{Figures, Record};
 use goheap_cli::shipped;
 use goheap_cli::trace::{Item, Op, Reader};
 use serde_json::Value;

@@ -5,8 +5,8 @@ use plotters::prelude::*;
 use super::Comparison;
 use crate::amount::MIB;
 use crate::fidelity::Counter;
+use crate::figures::Record;
 use crate::picture::{Area, COLORS, Drawn, FAINT, INK, bold, plain, rule, svg};
-use crate::record::Record;
 
 const WIDTH: u32 = 1200;
 const HEAD: u32 = 84;

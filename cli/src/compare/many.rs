@@ -11,7 +11,7 @@ use std::path::Path;
 use super::{Sides, own};
 use crate::Error;
 use crate::fidelity::{Counter, Reference, Verdict};
-use crate::record::Record;
+use crate::figures::Record;
 
 /// How one side's runs of a trace came off.
 #[derive(Clone, Copy, Default)]

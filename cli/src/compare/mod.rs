@@ -23,7 +23,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tempfile::NamedTempFile;
 
 use crate::fidelity::{Reference, Verdict};
-use crate::record::Record;
+use crate::figures::Record;
 use crate::{Error, picture, replay};
 use go::Go;
 

@@ -5,7 +5,7 @@ use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyl
 use super::Comparison;
 use crate::amount::MIB;
 use crate::fidelity::Counter;
-use crate::record::Record;
+use crate::figures::Record;
 
 /// How far goheap is from Go in one counter.
 pub struct Row {

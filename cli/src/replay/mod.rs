@@ -36,7 +36,7 @@ use std::process::{Command, ExitCode};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
-use crate::record::{Figures, Record};
+use crate::figures::{Figures, Record};
 use crate::trace::open::{Form, open};
 use allocators::Allocator;
 use memory::{Goheap, Malloc};

@@ -13,7 +13,7 @@ use super::children::Child;
 use super::explained::Explained;
 use super::timeline::{Peaks, Row};
 use super::watch::Watched;
-use crate::record::Figures;
+use crate::figures::Figures;
 use crate::stats::{Aims, Class, classes};
 use crate::{Error, amount, output};
 

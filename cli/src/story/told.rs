@@ -5,7 +5,7 @@ use std::io::Write;
 use super::live;
 use crate::Error;
 use crate::fidelity::{Counter, Reference, Verdict};
-use crate::record::Record;
+use crate::figures::Record;
 use crate::replay::again;
 use crate::shipped::Shipped;
 

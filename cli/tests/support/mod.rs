@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use goheap_cli::record::Record;
+use goheap_cli::figures::Record;
 use tempfile::NamedTempFile;
 
 /// How the names of the heap's knobs begin, which the tests' own environment must not turn.
