@@ -17,7 +17,15 @@
 //! is dead; its memory is free once a cycle has closed over it, and cycles come
 //! when the heap has grown by GOGC percent over what was live. A background
 //! scavenger hands idle pages back at Go's pace, and [`read_mem_stats`] reads
-//! Go's figures. Nothing is traced and nothing stops the world.
+//! Go's figures. Nothing is traced and nothing stops the world. It runs on Linux.
+//!
+//! The environment tunes it as it does Go, once, before the first allocation: [`options::KNOBS`] has all variables.
+//!
+//! | cargo feature | has |
+//! | --- | --- |
+//! | `profile`, on by default | the heap profile: `write_heap_profile`, module `profile`, `SIGUSR1` |
+//! | `http` | a server in the process, where `GOHEAP_HTTP` says |
+//! | `initial-exec` | is for shared libraries that are loaded as a program starts |
 //!
 //! # An object's life, and where each step is written
 //! 1. *alloc*: [`Cache::alloc`] takes a free slot out of the calling thread's bin.

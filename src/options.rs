@@ -52,7 +52,7 @@ pub struct Options {
     pub disable_thp: bool,
     /// Bytes at GOGC=100.
     pub least_heap: u64,
-    /// Percent kept beyond the scavenger's goal.
+    /// Percent by which the background scavenger's goal is above what the heap is expected to need.
     pub retain_percent: u64,
     /// Percent of all processors' time.
     pub scavenge_percent: f64,
