@@ -133,3 +133,28 @@ fn knobs() -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_goes_where_out_says_in_each_subcommand() {
+        Arguments::command().debug_assert();
+        for line in [
+            "goheap --out a.svg",
+            "goheap story --out a.svg",
+            "goheap compare a.trace --out a.svg",
+            "goheap replay a.trace --allocator system --out a.svg",
+            "goheap explain 1 --out a.svg",
+            "goheap map 1 --out a.svg",
+            "goheap profile 1 --out a.pb.gz",
+            "goheap record --out a.trace true",
+            "goheap run --out a true",
+        ] {
+            if let Err(error) = Arguments::try_parse_from(line.split(' ')) {
+                panic!("{line}: {error}");
+            }
+        }
+    }
+}

@@ -17,7 +17,7 @@ pub struct Options {
     /// The process.
     pid: u32,
     /// The file; goheap.PID.N.pb.gz if it is left out, with the first number that is free.
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, visible_alias = "out", value_name = "FILE")]
     output: Option<PathBuf>,
     /// Run a cycle first, so that the profile is of now.
     #[arg(long, conflicts_with = "peak")]

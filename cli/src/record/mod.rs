@@ -41,7 +41,8 @@ pub struct Options {
     /// Where to write the trace. With --children, each process and program writes FILE.PID.
     #[arg(
         short,
-        long = "output",
+        long,
+        visible_alias = "out",
         value_name = "FILE",
         default_value = "goheap.trace"
     )]
