@@ -14,6 +14,7 @@
 //! | [`os`] | the one place that talks to the kernel: reserve, commit, release, wait |
 //! | [`lock`] | a lock with a rank; debug builds check the order |
 //! | [`size_class`] | Go's 68 classes |
+//! | [`counters`] | figures that all above keep as they go |
 //! | [`meta`] | memory for the heap's own structures, never from the heap |
 //! | [`bits`] | a chunk's page bitmap, and what a run of free pages looks like from afar |
 //! | [`page_heap`] | which pages are free: find, grow, cache, release |

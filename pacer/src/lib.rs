@@ -11,6 +11,7 @@
 //! | --- | --- | --- |
 //! | goal and trigger of a cycle | [`Controller`] | `mgcpacer.go`, `gcControllerState` |
 //! | the same by the memory limit, without the controller | [`UnderLimit`] | `memoryLimitHeapGoal`, `gcTrigger.test` |
+//! | how long a mark would last, and what is allocated meanwhile: modelled, not measured | [`Window`] | none: Go marks |
 //! | pages to sweep per byte allocated | [`SweepPace`] | `mgcsweep.go`, `gcPaceSweeper`, `deductSweepCredit` |
 //! | when the background thread helps with a sweep | [`Sweeper`] | `mgcsweep.go`, `bgsweep` |
 //! | what versions do differently | [`Rules`] | the same files, version by version |
