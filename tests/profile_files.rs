@@ -83,6 +83,30 @@ fn a_signal_writes_a_profile_each_time_into_the_working_directory() {
 }
 
 #[test]
+fn a_signal_takes_the_next_number_that_is_free() {
+    let folder = folder("free-number");
+    child::run(
+        a_signal_takes_the_next_number_that_is_free,
+        within(&folder, &[]),
+        || {
+            let name = |rest| format!("goheap.{}.{rest}", std::process::id());
+            // As of another who writes some, an earlier process of this number say.
+            for there in ["0.pb.gz", "1.peak.pb.gz"] {
+                std::fs::write(name(there), there).expect("a file can be written");
+            }
+            raise();
+            wait_for(Path::new(&name("2.pb.gz")));
+            for there in ["0.pb.gz", "1.peak.pb.gz"] {
+                let kept = std::fs::read_to_string(name(there)).expect("it is there");
+                assert_eq!(kept, there);
+            }
+        },
+    )
+    .expect_success();
+    std::fs::remove_dir_all(folder).expect("the folder is there");
+}
+
+#[test]
 fn at_exit_two_profiles_are_written_where_they_are_to_go() {
     let folder = folder("exit");
     let settings = [

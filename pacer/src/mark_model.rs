@@ -26,6 +26,7 @@
 //! and where other programs want the processors two to ten times as long, and no two alike.
 
 use crate::CycleWork;
+use crate::goal::MIN_RUNWAY;
 
 /// Waking the workers, scanning roots, and termination, in nanoseconds.
 const START_NS: u64 = 400_000;
@@ -37,8 +38,6 @@ const SPAN_NS: u64 = 300;
 const ALLOCATION_NS: f64 = 200.0;
 /// Each byte of it, in nanoseconds: zeroing, first touches.
 const BYTE_NS: f64 = 0.6;
-/// The goal is at least this far from the trigger, in bytes (Go: `minRunway`).
-const LEAST_WINDOW: u64 = 64 << 10;
 /// CPU share of marking: Go's background quarter, and a little for assists.
 const UTILIZATION: f64 = 0.27;
 /// CPU share of marking on processors that were idle.
@@ -97,7 +96,7 @@ impl Window {
         let mean = i.allocated_bytes.max(1) as f64 / i.allocated_objects.max(1) as f64;
         let bytes = ns as f64 / (ALLOCATION_NS / mean + BYTE_NS);
         let bytes = match i.goal.checked_sub(i.heap_live) {
-            Some(left) => (bytes as u64).min(left.max(LEAST_WINDOW)),
+            Some(left) => (bytes as u64).min(left.max(MIN_RUNWAY)),
             None => bytes as u64 / 2,
         };
         Self { bytes, ns }
@@ -171,7 +170,7 @@ mod tests {
             objects: 1 << 40,
             ..CHURN
         });
-        assert_eq!(w.bytes, LEAST_WINDOW);
+        assert_eq!(w.bytes, MIN_RUNWAY);
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub const KNOBS: &[Knob] = &[
         name: "GOHEAP_TIME_SCALE",
         takes: "a factor from 0.001 to 1000000, a decimal fraction",
         default: "1",
-        does: "For study: forced cycles, scavenging passes, idle ages and the scavenger's sleeps take a so many times shorter time.",
+        does: "For study: forced cycles, scavenging passes, idle ages and the scavenger's sleeps end so many times sooner.",
         go: "",
         variable: c"GOHEAP_TIME_SCALE",
         set: |o, v| {
@@ -187,7 +187,7 @@ pub const KNOBS: &[Knob] = &[
         name: "GOHEAP_PUBLISH",
         takes: "0 or 1",
         default: "1",
-        does: "1 lets goheap's tools see and steer the process: a page in /dev/shm, and a thread that sleeps. 0: neither.",
+        does: "1 lets goheap's tools see and steer the process: a page in /dev/shm, and a thread that sleeps. 0: neither, and no profiles by SIGUSR1 and at the process's end.",
         go: "",
         variable: c"GOHEAP_PUBLISH",
         set: |o, v| set(&mut o.publish, flag(v)),
@@ -231,7 +231,7 @@ pub const KNOBS: &[Knob] = &[
     },
     Knob {
         name: "GOHEAP_PROFILE",
-        takes: "a path; %p is the process, %n counts its profiles, %% is a percent sign",
+        takes: "a path; %p is the process, %n is the next number that is free, %% is a percent sign",
         default: "goheap.%p.%n.pb.gz",
         does: "Where heap profiles go that SIGUSR1 and the process's end ask for; a path without %n is written anew each time.",
         go: "go test -memprofile",

@@ -161,14 +161,23 @@ fn apart(what: impl FnOnce() + Send + 'static) {
 }
 
 fn write_numbered(peak: bool) {
+    let pattern = os::environment(VARIABLE).filter(|pattern| !pattern.is_empty());
+    let pattern = pattern.unwrap_or(PATTERN.as_bytes());
+    let process = os::process_id();
+    let path_of = |number, peak| expand(pattern, process, number, peak);
     let number = match peak {
         // The one of the same number is written already.
         true => NUMBER.load(Relaxed).saturating_sub(1),
-        false => NUMBER.fetch_add(1, Relaxed),
+        false => loop {
+            let number = NUMBER.fetch_add(1, Relaxed);
+            let counts = path_of(number, false) != path_of(number + 1, false);
+            let is_there = |peak| path_of(number, peak).symlink_metadata().is_ok();
+            if !counts || !is_there(false) && !is_there(true) {
+                break number;
+            }
+        },
     };
-    let pattern = os::environment(VARIABLE).filter(|pattern| !pattern.is_empty());
-    let pattern = pattern.unwrap_or(PATTERN.as_bytes());
-    let path = expand(pattern, os::process_id(), number, peak);
+    let path = path_of(number, peak);
     if let Err(error) = write_whole(&path, &of(peak)) {
         background::print_line(format_args!(
             "goheap: cannot write the heap profile to {}: {error}",
