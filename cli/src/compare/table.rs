@@ -92,6 +92,11 @@ pub fn of(comparison: &Comparison) -> Table {
     table
 }
 
+/// goheap's processor time as a share of Go's, each the median of its runs.
+pub fn share_of_time(ours: &[Vec<Record>], gos: &[Vec<Record>]) -> f64 {
+    processor(ours) / processor(gos)
+}
+
 /// The processor time that a replay took, in seconds.
 fn processor(runs: &[Vec<Record>]) -> f64 {
     median_of(runs, |_, last| last.processor_seconds)
@@ -125,6 +130,6 @@ pub fn sentence(comparison: &Comparison) -> String {
         },
         mean(|row| row.mean),
         mean(|row| row.own),
-        processor(&comparison.ours) / processor(&comparison.gos),
+        share_of_time(&comparison.ours, &comparison.gos),
     )
 }
