@@ -105,6 +105,16 @@ fn an_allocation_in_a_signal_handler_takes_little_stack() {
 }
 
 #[test]
+fn functions_of_the_program_s_own_by_libc_s_names_are_not_called() {
+    let Some(program) = compiled("own_names.c", "own-names", &["-fno-builtin"]) else {
+        return;
+    };
+    holds_on_both(&program, |command| {
+        command.env("GODEBUG", "gctrace=1");
+    });
+}
+
+#[test]
 fn threads_start_where_thread_local_memory_is_large() {
     part_holds("much_thread_local_memory");
 }

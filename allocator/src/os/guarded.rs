@@ -95,7 +95,7 @@ pub unsafe fn tell_of_faults(told: fn(usize)) {
 /// The calling thread's number.
 pub fn thread_id() -> u32 {
     // SAFETY: a query without side effects.
-    unsafe { libc::gettid() as u32 }
+    unsafe { libc::syscall(libc::SYS_gettid) as u32 }
 }
 
 /// The file that code at `address` is from, and the address there.

@@ -24,6 +24,18 @@ pub(super) fn refused(operation: &'static str, address: usize, bytes: usize) -> 
     }
 }
 
+/// The process's limit on something: the largest number where it has none. `None` where the system does not tell.
+pub(super) fn limit(of: impl Into<core::ffi::c_long>) -> Option<usize> {
+    let mut limit = libc::rlimit64 {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    let none = core::ptr::null::<libc::rlimit64>();
+    // SAFETY: writes one structure, if anything. 0 is the calling process.
+    let refused = unsafe { libc::syscall(libc::SYS_prlimit64, 0, of.into(), none, &raw mut limit) };
+    (refused == 0).then(|| usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX))
+}
+
 fn unmap(at: usize, bytes: usize) {
     if bytes > 0 {
         // SAFETY: only called on mappings made here, or their edges, that nobody uses.
@@ -98,16 +110,7 @@ unsafe impl Os for Linux {
     fn address_space(&self) -> usize {
         // The tables beside the heap are as long as all of it could need, and the kernel counts them as data
         // before they are touched.
-        let limits = [libc::RLIMIT_AS, libc::RLIMIT_DATA].map(|resource| {
-            let mut limit = libc::rlimit {
-                rlim_cur: libc::RLIM_INFINITY,
-                rlim_max: libc::RLIM_INFINITY,
-            };
-            // SAFETY: writes one structure, if anything.
-            unsafe { libc::getrlimit(resource, &mut limit) };
-            // No limit is the largest number, in both.
-            limit.rlim_cur as usize
-        });
+        let limits = [libc::RLIMIT_AS, libc::RLIMIT_DATA].map(|of| limit(of).unwrap_or(usize::MAX));
         limits[0].min(limits[1])
     }
 
@@ -172,17 +175,7 @@ unsafe impl Os for Linux {
     fn huge_page(&self) -> usize {
         let path = c"/sys/kernel/mm/transparent_hugepage/hpage_pmd_size";
         let mut text = [0u8; 20];
-        // SAFETY: the path is NUL-terminated, the buffer is as long as said.
-        let n = unsafe {
-            let fd = libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
-            if fd < 0 {
-                return 0;
-            }
-            let n = libc::read(fd, text.as_mut_ptr().cast(), text.len());
-            libc::close(fd);
-            n
-        };
-        let digits = &text[..usize::try_from(n).unwrap_or(0)];
+        let digits = super::shared::read(path, &mut text).unwrap_or(&[]);
         digits
             .iter()
             .take_while(|c| c.is_ascii_digit())
@@ -294,5 +287,5 @@ pub fn yield_now() {
 /// Writes to standard error in one call, without allocating or locking.
 pub fn stderr_line(text: &[u8]) {
     // SAFETY: the buffer is as long as said.
-    unsafe { libc::write(2, text.as_ptr().cast(), text.len()) };
+    unsafe { libc::syscall(libc::SYS_write, 2, text.as_ptr(), text.len()) };
 }

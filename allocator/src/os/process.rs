@@ -27,8 +27,9 @@ pub fn random() -> u64 {
     let mut number = super::monotonic_ns() ^ u64::from(process_id()) << 32;
     // SAFETY: writes so many bytes at the most.
     unsafe {
-        libc::getrandom(
-            (&raw mut number).cast(),
+        libc::syscall(
+            libc::SYS_getrandom,
+            &raw mut number,
             size_of::<u64>(),
             libc::GRND_NONBLOCK,
         )
@@ -96,7 +97,7 @@ const STACKS: [usize; 3] = [256 << 10, 8 << 20, 64 << 20];
 /// Whether the calling thread is the one that the process began with.
 pub fn is_main_thread() -> bool {
     // SAFETY: queries without side effects.
-    unsafe { libc::gettid() == libc::getpid() }
+    unsafe { libc::syscall(libc::SYS_gettid) as u32 == process_id() }
 }
 
 /// What the names of all threads of a heap begin with. A process may have more heaps than one, each of which must

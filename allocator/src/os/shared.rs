@@ -1,9 +1,10 @@
 //! A file in memory that two processes see, and words in it to sleep on.
 //!
 //! Called inside somebody's allocation: by bare system calls, since libc's functions for files are
-//! points at which a thread may be cancelled, and without leaving a descriptor open.
+//! points at which a thread may be cancelled, and the program or another preloaded library may have put its own in their
+//! place; and without leaving a descriptor open.
 
-use super::linux::{errno, futex_wait, futex_wake};
+use super::linux::{errno, futex_wait, futex_wake, limit};
 use super::process::process_id;
 use core::ffi::{CStr, c_int, c_long};
 use core::ptr::{NonNull, null_mut};
@@ -26,15 +27,7 @@ impl ProcessId {
     // What it reads lies on the stack no longer than it must: see `publish.rs`.
     #[inline(never)]
     pub fn own() -> Option<Self> {
-        // SAFETY: the path ends in NUL; plain bits, written by the kernel.
-        let namespace = unsafe {
-            let mut status: libc::stat = core::mem::zeroed();
-            let path = c"/proc/self/ns/pid".as_ptr();
-            if libc::stat(path, &mut status) != 0 {
-                return None;
-            }
-            status.st_ino
-        };
+        let namespace = status(libc::AT_FDCWD.into(), c"/proc/self/ns/pid")?.stx_ino;
         let mut text = [0; 1024];
         let text = read(c"/proc/self/stat", &mut text)?;
         // The second field, the name, may hold spaces and parentheses; the 22nd is sought.
@@ -94,6 +87,28 @@ pub(super) fn read<'a>(path: &CStr, into: &'a mut [u8]) -> Option<&'a [u8]> {
     into.get(..usize::try_from(n).ok()?)
 }
 
+/// What the kernel says of the file at `path`, or of the open one if that is empty.
+#[inline(never)]
+fn status(file: c_long, path: &CStr) -> Option<libc::statx> {
+    // SAFETY: the path ends in NUL; plain bits, written by the kernel.
+    unsafe {
+        let mut status: libc::statx = core::mem::zeroed();
+        let refused = libc::syscall(
+            libc::SYS_statx,
+            file,
+            path.as_ptr(),
+            libc::AT_EMPTY_PATH,
+            libc::STATX_BASIC_STATS,
+            &raw mut status,
+        );
+        (refused == 0).then_some(status)
+    }
+}
+
+fn is_of_type(status: &libc::statx, kind: libc::mode_t) -> bool {
+    libc::mode_t::from(status.stx_mode) & libc::S_IFMT == kind
+}
+
 fn open(path: &CStr, flags: c_int) -> Option<c_long> {
     // SAFETY: the path ends in NUL.
     let file = unsafe {
@@ -113,13 +128,8 @@ fn open(path: &CStr, flags: c_int) -> Option<c_long> {
 /// open it. `None` if the system refuses, or limits files to less.
 pub fn share(path: &CStr, bytes: usize) -> Option<NonNull<u8>> {
     // Beyond its limit on a file's length a process gets a signal, which would end it.
-    // SAFETY: plain bits, written by the kernel.
-    unsafe {
-        let mut limit: libc::rlimit = core::mem::zeroed();
-        let known = libc::getrlimit(libc::RLIMIT_FSIZE, &mut limit) == 0;
-        if !known || limit.rlim_cur < bytes as libc::rlim_t {
-            return None;
-        }
+    if limit(libc::RLIMIT_FSIZE)? < bytes {
+        return None;
     }
     let flags = libc::O_RDWR | libc::O_NOFOLLOW | libc::O_NONBLOCK;
     let new = open(path, flags | libc::O_CREAT | libc::O_EXCL);
@@ -127,8 +137,8 @@ pub fn share(path: &CStr, bytes: usize) -> Option<NonNull<u8>> {
     // SAFETY: the descriptor is this function's, and a file's.
     let usable = unsafe {
         match new {
-            Some(_) => fill(file as c_int, bytes),
-            None => is_own(file as c_int, bytes),
+            Some(_) => fill(file, bytes),
+            None => is_own(file, bytes),
         }
     };
     // SAFETY: a fresh mapping, which replaces none.
@@ -163,13 +173,13 @@ pub fn share(path: &CStr, bytes: usize) -> Option<NonNull<u8>> {
 ///
 /// # Safety
 /// `file` is an open descriptor of the caller's.
-unsafe fn fill(file: c_int, bytes: usize) -> bool {
+unsafe fn fill(file: c_long, bytes: usize) -> bool {
     let zeroes = [0u8; 512];
     let mut written = 0;
     // SAFETY: the caller's contract; the buffer is as long as said.
     unsafe {
         // The program's mask may have taken bits away.
-        if libc::fchmod(file, 0o600) != 0 {
+        if libc::syscall(libc::SYS_fchmod, file, 0o600) != 0 {
             return false;
         }
         while written < bytes {
@@ -185,19 +195,15 @@ unsafe fn fill(file: c_int, bytes: usize) -> bool {
 }
 
 /// Whether a file that somebody has made is as this process would have made it.
-///
-/// # Safety
-/// `file` is an open descriptor of the caller's.
-unsafe fn is_own(file: c_int, bytes: usize) -> bool {
-    // SAFETY: the caller's contract; plain bits, written by the kernel.
-    unsafe {
-        let mut status: libc::stat = core::mem::zeroed();
-        libc::fstat(file, &mut status) == 0
-            && status.st_mode & libc::S_IFMT == libc::S_IFREG
-            && status.st_mode & 0o077 == 0
-            && status.st_uid == libc::geteuid()
-            && usize::try_from(status.st_size).is_ok_and(|size| size >= bytes)
-    }
+fn is_own(file: c_long, bytes: usize) -> bool {
+    // SAFETY: takes nothing, returns a number.
+    let user = unsafe { libc::syscall(libc::SYS_geteuid) };
+    status(file, c"").is_some_and(|status| {
+        is_of_type(&status, libc::S_IFREG)
+            && status.stx_mode & 0o077 == 0
+            && c_long::from(status.stx_uid) == user
+            && usize::try_from(status.stx_size).is_ok_and(|size| size >= bytes)
+    })
 }
 
 /// Maps the first `bytes` of the file at `at` once more, which may be longer than it was when it was mapped there:
@@ -226,7 +232,7 @@ pub unsafe fn unshare(at: NonNull<u8>, bytes: usize) {
 /// Removes a file.
 pub fn unlink(path: &CStr) {
     // SAFETY: the path ends in NUL.
-    unsafe { libc::unlink(path.as_ptr()) };
+    unsafe { libc::syscall(libc::SYS_unlinkat, libc::AT_FDCWD, path.as_ptr(), 0) };
 }
 
 /// Writes into the pipe at `path`, all at once and without waiting; up to 4 KiB. Nothing happens if there is no such
@@ -237,11 +243,10 @@ pub fn tell(path: &CStr, what: &[u8]) {
     let Some(file) = open(path, flags) else {
         return;
     };
-    // SAFETY: plain bits, written by the kernel; the text is as long as said; the descriptor is this function's.
+    let is_pipe = status(file, c"").is_some_and(|status| is_of_type(&status, libc::S_IFIFO));
+    // SAFETY: the text is as long as said; the descriptor is this function's.
     unsafe {
-        let mut status: libc::stat = core::mem::zeroed();
-        let known = libc::fstat(file as c_int, &mut status) == 0;
-        if known && status.st_mode & libc::S_IFMT == libc::S_IFIFO {
+        if is_pipe {
             libc::syscall(libc::SYS_write, file, what.as_ptr(), what.len());
         }
         libc::syscall(libc::SYS_close, file);
@@ -308,7 +313,7 @@ pub fn process_exists(pid: u32) -> bool {
         return false;
     };
     // SAFETY: signal 0 asks, and does nothing.
-    unsafe { libc::kill(pid, 0) == 0 || errno() != libc::ESRCH }
+    unsafe { libc::syscall(libc::SYS_kill, pid, 0) == 0 || errno() != libc::ESRCH }
 }
 
 /// Sleeps while a word of a shared mapping holds `value`, at the most `timeout`.
