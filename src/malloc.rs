@@ -8,6 +8,7 @@
 
 use crate::runtime::HEAP;
 use crate::{guard, slow, thread};
+use core::ffi::c_int;
 use core::ptr::NonNull;
 use goheap_allocator::heap::report_and_abort;
 use goheap_allocator::size_class::MAX_SMALL;
@@ -119,4 +120,15 @@ pub unsafe fn reallocate(at: NonNull<u8>, bytes: usize) -> *mut u8 {
 /// the process may have `limit` bytes of it. To be called before such a limit is set.
 pub fn give_up_address_space(limit: usize) {
     HEAP.shrink(limit);
+}
+
+/// Locks the process's memory as `mlockall` does, and answers as it does, errno included. Of the heap's own tables, gigabytes of which
+/// hardly any is ever touched, each page is locked when it is.
+pub fn lock_all(flags: c_int) -> c_int {
+    // The tables are to be there: what is mapped later is filled.
+    if let Some(block) = NonNull::new(allocate(1, ALIGN, false)) {
+        // SAFETY: a block of this heap's that nobody uses.
+        unsafe { free(block) };
+    }
+    os::lock_all(flags, &HEAP.tables())
 }

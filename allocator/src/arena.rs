@@ -15,6 +15,7 @@ use crate::os::{Os, OsError};
 use crate::page_heap::shrink::cut;
 use crate::span::{Entry, Span};
 use crate::{CHUNK, CHUNK_PAGES, PAGE, PAGE_SHIFT};
+use core::ops::Range;
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize};
@@ -195,6 +196,12 @@ impl Arena {
                 Err(_) => bytes = (bytes / 2).next_multiple_of(CHUNK).max(least),
             }
         }
+    }
+
+    /// Where the span table lies, of which only what is touched takes memory.
+    pub fn span_table(&self) -> Range<usize> {
+        let at = self.spans.load(Relaxed).addr();
+        at..at + self.capacity.load(Relaxed) * size_of::<AtomicU64>()
     }
 
     /// Whether there is one reservation.

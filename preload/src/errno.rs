@@ -23,3 +23,9 @@ pub fn invalid() -> *mut c_void {
     set_errno(EINVAL);
     null_mut()
 }
+
+/// Whether the last failure was for want of memory.
+pub fn was_no_memory() -> bool {
+    // SAFETY: always valid in the calling thread.
+    unsafe { *libc::__errno_location() == ENOMEM }
+}

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use support::child::{self, Outcome};
-use support::{compiled, plain, preloaded, scratch, wait};
+use support::{compiled, plain, preloaded, scratch, skip, wait};
 
 fn program(for_test: &str) -> Option<PathBuf> {
     compiled("process.c", &format!("process-{for_test}"), &[])
@@ -112,6 +112,20 @@ fn functions_of_the_program_s_own_by_libc_s_names_are_not_called() {
     holds_on_both(&program, |command| {
         command.env("GODEBUG", "gctrace=1");
     });
+}
+
+#[test]
+fn all_memory_is_locked_and_what_is_never_used_takes_none() {
+    let Some(program) = compiled("locked.c", "locked", &[]) else {
+        return;
+    };
+    for (which, command) in [("without", plain(&program)), ("with", preloaded(&program))] {
+        let outcome = wait(command);
+        match outcome.status.code() {
+            Some(77) => return skip(format_args!("{which} the library: {}", outcome.stderr)),
+            code => assert_eq!(code, Some(0), "{which} the library: {outcome}"),
+        }
+    }
 }
 
 #[test]

@@ -115,6 +115,11 @@ impl Summaries {
         }
     }
 
+    /// Where a level's entries lie.
+    pub(crate) fn level(&self, level: usize) -> NonNull<Summary> {
+        self.level[level]
+    }
+
     pub(crate) fn slice(&self, level: usize, from: usize, count: usize) -> &[Summary] {
         debug_assert!(from + count <= Self::entries(level, self.chunks));
         // SAFETY: within the entries promised to `new`; changed only through &mut self.

@@ -58,13 +58,17 @@ use crate::counters::Counter;
 use crate::lock::{Lock, Rank};
 use crate::meta::Meta;
 use crate::os::Os;
-use crate::page_heap::PageHeap;
+use crate::page_heap::{PageHeap, Tables};
 use crate::sample::{NEVER, Rate, Table};
 use crate::size_class::SizeClass;
 use crate::span::Tag;
+use core::ops::Range;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize};
 use watch::Watch;
+
+/// How many tables a heap has at the most.
+pub const TABLES: usize = 1 + Tables::MOST;
 
 /// A heap over the operating system `O`.
 #[derive(Debug)]
@@ -222,6 +226,16 @@ impl<O: Os> Heap<O> {
     /// Gives up the address space that is of no use where the process may have `limit` bytes of it.
     pub fn shrink(&self, limit: usize) {
         self.pages.shrink(&self.os, &self.arena, limit);
+    }
+
+    /// Where the heap's tables lie, of which only what is touched takes memory.
+    /// Empty ranges before the first allocation.
+    pub fn tables(&self) -> [Range<usize>; TABLES] {
+        let mut all = [const { 0..0 }; TABLES];
+        let (spans, others) = all.split_at_mut(1);
+        others.clone_from_slice(&self.pages.tables());
+        spans[0] = self.arena.span_table();
+        all
     }
 
     /// Releases up to `bytes` of idle pages; see [`PageHeap::scavenge`]. A refusal by the OS ends it early.

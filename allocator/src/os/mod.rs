@@ -18,6 +18,7 @@
 mod guarded;
 mod line;
 mod linux;
+mod locked;
 mod modules;
 mod process;
 mod release;
@@ -34,6 +35,7 @@ pub use linux::{
     Futex, Linux, monotonic_ns, process_cpu_ns, stderr_line, thread_cpu_ns, wall_clock_ns,
     yield_now,
 };
+pub use locked::lock_all;
 pub use modules::{Module, for_each_module, is_readable, module_changes};
 pub use process::{
     ThreadKey, at_exit, at_fork, environment, exit_as_last_thread, has_environment, is_main_thread,

@@ -87,6 +87,24 @@ pub(super) fn read<'a>(path: &CStr, into: &'a mut [u8]) -> Option<&'a [u8]> {
     into.get(..usize::try_from(n).ok()?)
 }
 
+/// Calls `with` for each byte of a file, one after the other; for none if it cannot be opened.
+pub(super) fn for_each_byte(path: &CStr, mut with: impl FnMut(u8)) {
+    let Some(file) = open(path, libc::O_RDONLY) else {
+        return;
+    };
+    let mut some = [0u8; 1024];
+    loop {
+        // SAFETY: the buffer is as long as said; the descriptor is this function's.
+        let n = unsafe { libc::syscall(libc::SYS_read, file, some.as_mut_ptr(), some.len()) };
+        match usize::try_from(n) {
+            Ok(n @ 1..) => some[..n].iter().copied().for_each(&mut with),
+            _ => break,
+        }
+    }
+    // SAFETY: the descriptor is this function's.
+    unsafe { libc::syscall(libc::SYS_close, file) };
+}
+
 /// What the kernel says of the file at `path`, or of the open one if that is empty.
 #[inline(never)]
 fn status(file: c_long, path: &CStr) -> Option<libc::statx> {

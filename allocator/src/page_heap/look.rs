@@ -1,7 +1,8 @@
 //! How a chunk stands, for who looks at the whole heap while it is in use.
 
-use super::PageHeap;
+use super::{PageHeap, Tables};
 use crate::bits::PageBits;
+use core::ops::Range;
 
 impl PageHeap {
     /// How chunk `c` stands: up to which page the heap has grown, the chunk's pages in use, and those of
@@ -12,5 +13,11 @@ impl PageHeap {
         let tables = state.tables.as_mut().filter(|tables| c < tables.count)?;
         let bits = tables.chunk(c);
         Some((grown, bits.used, bits.released))
+    }
+    /// Where the tables lie, of which only what is touched takes memory; empty ranges where there are none.
+    pub fn tables(&self) -> [Range<usize>; Tables::MOST] {
+        let state = self.state.lock();
+        let tables = state.tables.as_ref().map(Tables::ranges);
+        tables.unwrap_or([const { 0..0 }; Tables::MOST])
     }
 }

@@ -5,6 +5,7 @@ use crate::CHUNK_PAGES;
 use crate::bits::{ChunkBits, LEVELS, Summaries, Summary};
 use crate::meta::Meta;
 use crate::os::{Os, OsError};
+use core::ops::Range;
 use core::ptr::NonNull;
 use goheap_scavenger::ChunkDensity;
 
@@ -22,22 +23,30 @@ pub(crate) struct Tables {
 unsafe impl Send for Tables {}
 
 impl Tables {
+    /// Which of them says when pages became idle.
+    const STAMPS: usize = LEVELS + 2;
+    /// How many there are at most.
+    pub(crate) const MOST: usize = Self::STAMPS + 1;
+
+    /// Bytes of each for so many chunks.
+    fn sizes(count: usize) -> [usize; Self::MOST] {
+        core::array::from_fn(|i| match i {
+            0 => count * size_of::<ChunkBits>(),
+            1 => count * size_of::<ChunkDensity>(),
+            Self::STAMPS => count * CHUNK_PAGES * size_of::<u32>(),
+            _ => Summaries::entries(i - 2, count) * size_of::<Summary>(),
+        })
+    }
+
     pub(super) fn make<O: Os>(
         os: &O,
         meta: &Meta,
         count: usize,
         aged: bool,
     ) -> Result<Self, OsError> {
-        const STAMPS: usize = LEVELS + 2;
-        let mut made = [(core::ptr::null_mut(), 0); STAMPS + 1];
-        let mut sizes = [0; STAMPS + 1];
-        sizes[0] = count * size_of::<ChunkBits>();
-        sizes[1] = count * size_of::<ChunkDensity>();
-        for (l, s) in sizes[2..STAMPS].iter_mut().enumerate() {
-            *s = Summaries::entries(l, count) * size_of::<Summary>();
-        }
-        sizes[STAMPS] = count * CHUNK_PAGES * size_of::<u32>();
-        let sizes = &sizes[..if aged { STAMPS + 1 } else { STAMPS }];
+        let mut made = [(core::ptr::null_mut(), 0); Self::MOST];
+        let sizes = Self::sizes(count);
+        let sizes = &sizes[..if aged { Self::MOST } else { Self::STAMPS }];
         for (i, &bytes) in sizes.iter().enumerate() {
             match meta.table::<O, u8>(os, bytes) {
                 Ok(p) => made[i] = (p.as_ptr(), bytes),
@@ -60,9 +69,24 @@ impl Tables {
                 density: at(1).cast(),
                 count,
                 summaries: Summaries::new(core::array::from_fn(|l| at(2 + l).cast()), count),
-                stamps: aged.then(|| at(STAMPS).cast()),
+                stamps: aged.then(|| at(Self::STAMPS).cast()),
             })
         }
+    }
+
+    /// Where they lie, in bytes. Most of each is not used, and so takes no memory.
+    pub(super) fn ranges(&self) -> [Range<usize>; Self::MOST] {
+        let bytes = Self::sizes(self.count);
+        let at: [_; Self::MOST] = core::array::from_fn(|i| match i {
+            0 => self.chunks.addr().get(),
+            1 => self.density.addr().get(),
+            Self::STAMPS => self.stamps.map_or(0, |stamps| stamps.addr().get()),
+            _ => self.summaries.level(i - 2).addr().get(),
+        });
+        core::array::from_fn(|i| match at[i] {
+            0 => 0..0,
+            at => at..at + bytes[i],
+        })
     }
 
     #[inline]
