@@ -339,6 +339,30 @@ fn a_programs_output_and_exit_are_its_own() {
 }
 
 #[test]
+fn an_option_that_there_is_not_is_taken_for_no_program() {
+    let folder = TempDir::new().unwrap();
+    for command in ["record", "run"] {
+        let mut wrong = goheap();
+        wrong
+            .current_dir(&folder)
+            .args([command, "--quite", "true"]);
+        let output = wrong.output().expect("it runs");
+        let said = text(&output.stderr);
+        assert!(said.contains("unexpected argument '--quite'"), "{said}");
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        // What follows the program, or two hyphens, is not goheap's.
+        let mut right = goheap();
+        right.current_dir(&folder);
+        right.args([command, "sh", "-c", "exit $#", "--quite", "--out", "--"]);
+        let _one = RECORDS.read().unwrap_or_else(PoisonError::into_inner);
+        assert_eq!(right.output().expect("it runs").status.code(), Some(2));
+        let mut named = goheap();
+        named.current_dir(&folder).args([command, "--", "--quite"]);
+        assert_eq!(named.output().expect("it runs").status.code(), Some(127));
+    }
+}
+
+#[test]
 fn a_program_ends_as_it_does_also_where_nobody_hears_what_is_said() {
     let folder = TempDir::new().unwrap();
     let deaf = |command: &mut Command| {
