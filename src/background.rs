@@ -3,6 +3,7 @@
 //! Where the system refuses a thread, the work is done by allocations alone, as
 //! it is when these threads get no processor.
 
+use crate::alone;
 use crate::clock;
 use crate::cycle::{self, Why};
 use crate::http;
@@ -13,6 +14,7 @@ use crate::wake;
 use crate::worker::Worker;
 use core::ffi::c_void;
 use core::fmt::Write;
+use core::ptr::null_mut;
 use core::sync::atomic::AtomicBool;
 use core::sync::atomic::Ordering::{AcqRel, Relaxed};
 use goheap_allocator::lock::{Lock, Rank};
@@ -107,6 +109,9 @@ pub fn start_wanted() {
 
 #[cold]
 fn start_now() {
+    if alone::is_asked() {
+        return;
+    }
     // A child of `vfork` runs in its parent's memory, and takes its threads with it.
     if RUNTIME.process.load(Relaxed) == os::process_id() && WANTED.swap(false, Relaxed) {
         SWEEPER.start_if_wanted();
@@ -117,6 +122,19 @@ fn start_now() {
             http::begin_if_due();
         }
     }
+}
+
+/// Has these threads look whether they are to end.
+pub fn wake_all() {
+    SWEEPER.wake();
+    SCAVENGER.wake();
+}
+
+/// The end of such a thread, which calls this: it is to be started again.
+fn end(worker: &Worker) -> *mut c_void {
+    worker.ends();
+    WANTED.store(true, Relaxed);
+    null_mut()
 }
 
 fn call(worker: &Worker, by_ns: u64) {
@@ -183,6 +201,9 @@ extern "C" fn sweeper(_: *mut c_void) -> *mut c_void {
     loop {
         start_wanted();
         let calls = SWEEPER.calls();
+        if alone::is_asked() {
+            return end(&SWEEPER);
+        }
         let now = os::monotonic_ns();
         let due = RUNTIME.collector.lock().due(now);
         if due.mark_end_ns <= now {
@@ -233,6 +254,9 @@ extern "C" fn scavenger(_: *mut c_void) -> *mut c_void {
         wake::wait(&SCAVENGER, u64::MAX);
     }
     loop {
+        if alone::is_asked() {
+            return end(&SCAVENGER);
+        }
         let step = ENGINE.lock().step(&view());
         match step {
             Step::Release(bytes) => release(bytes, |bytes| HEAP.scavenge_one_by_one(bytes)),

@@ -57,6 +57,11 @@ pub fn configure(address: Option<SocketAddr>) {
     }
 }
 
+/// Whether there is a server, which has a thread for as long as the process lives.
+pub fn is_there() -> bool {
+    STATE.load(Relaxed) == SETTLED
+}
+
 /// Starts the server if that is yet to be done. To be called where the calling thread holds no lock, and libc
 /// is set up: starting a thread may allocate.
 pub fn begin_if_due() {

@@ -46,6 +46,7 @@
 //! [`Heap::sweep_some`]: goheap_allocator::Heap::sweep_some
 //! [`Heap::scavenge`]: goheap_allocator::Heap::scavenge
 
+mod alone;
 mod background;
 mod clock;
 mod collector;
@@ -78,6 +79,7 @@ mod tls;
 mod wake;
 mod worker;
 
+pub use alone::alone;
 pub use control::{check, free_os_memory, gc, set_gc_percent, set_memory_limit};
 pub use explain::explain;
 pub use global::GoHeap;

@@ -17,3 +17,8 @@ pub fn begin_if_due() {}
 
 /// There is none to forget.
 pub fn after_fork_in_child() {}
+
+/// There is none.
+pub const fn is_there() -> bool {
+    false
+}

@@ -14,7 +14,7 @@
 //! interrupted while it held a lock.
 
 use crate::runtime::RUNTIME;
-use crate::{control, explain, map, profile, roll, snapshot};
+use crate::{alone, control, explain, map, profile, roll, snapshot};
 use core::ffi::{CStr, c_void};
 use core::fmt::Write;
 use core::ptr::{NonNull, null_mut};
@@ -89,15 +89,30 @@ fn publish(path: &Path, page: &'static SharedPage) {
     page.begin(owner(), |class| SizeClass::from_index(class).bytes() as u32);
     // Release: pairs with Acquire in `page`.
     PAGE.store(core::ptr::from_ref(page).cast_mut(), Release);
+    if start_answering(path) {
+        profile::begin();
+        watch_exit();
+    }
+}
+
+/// Starts the thread; where the system refuses it, the page goes.
+fn start_answering(path: &Path) -> bool {
     // SAFETY: no stack is given.
     let started = unsafe { os::start_thread(c"goheap-publish", None, 0, answer) };
     if !started {
         forget_page();
         path.remove();
-        return;
     }
-    profile::begin();
-    watch_exit();
+    started
+}
+
+/// Starts the thread again, which had to [end](crate::alone).
+pub fn answer_again() {
+    if answers()
+        && let Some(path) = ProcessId::own().and_then(Path::of)
+    {
+        start_answering(&path);
+    }
 }
 
 fn watch_exit() {
@@ -144,10 +159,6 @@ pub fn after_fork_in_child() {
 }
 
 /// Whether a thread of this heap's answers: not where another heap of the process has taken the page.
-#[cfg_attr(
-    not(feature = "profile"),
-    expect(dead_code, reason = "only profiles wait for it")
-)]
 pub fn answers() -> bool {
     page().is_some_and(|page| page.is_owned_by(owner()))
 }
@@ -160,6 +171,9 @@ extern "C" fn answer(_: *mut c_void) -> *mut c_void {
     while page.is_owned_by(owner()) {
         profile::serve();
         let Some((request, command)) = page.asked() else {
+            if alone::is_asked() {
+                break;
+            }
             let answered = page.answered().load(Relaxed);
             os::wait_shared(page.request(), answered, None);
             continue;
@@ -223,10 +237,6 @@ fn carry_out(page: &'static SharedPage, command: Command) -> bool {
 }
 
 /// Has the thread that answers look what else there is to do. May be called in a signal handler.
-#[cfg_attr(
-    not(feature = "profile"),
-    expect(dead_code, reason = "only profiles ring")
-)]
 pub fn ring() {
     if RUNTIME.process.load(Relaxed) == os::process_id()
         && let Some(page) = page()

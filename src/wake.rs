@@ -1,5 +1,6 @@
 //! How the scavenger's thread is woken; by what and when is [`Rest`]'s.
 
+use crate::alone;
 use crate::clock;
 use crate::runtime::RUNTIME;
 use crate::worker::Worker;
@@ -66,6 +67,9 @@ pub fn wait(scavenger: &Worker, until_ns: u64) {
     let mut ready_since = None;
     loop {
         let calls = scavenger.calls();
+        if alone::is_asked() {
+            return;
+        }
         let now = os::monotonic_ns();
         if READY.load(Relaxed) {
             ready_since.get_or_insert(now);
@@ -100,7 +104,7 @@ fn program_runs_at(scavenger: &Worker, look_ns: u64) -> bool {
 fn nap(scavenger: &Worker, until_ns: u64) {
     loop {
         let calls = scavenger.calls();
-        if CYCLE_BEGAN.load(Relaxed) || os::monotonic_ns() >= until_ns {
+        if alone::is_asked() || CYCLE_BEGAN.load(Relaxed) || os::monotonic_ns() >= until_ns {
             return;
         }
         scavenger.sleep(calls, until_ns);

@@ -83,7 +83,7 @@ impl Worker {
         if !won {
             return;
         }
-        // SAFETY: the stack is this thread's alone, there is one thread, and it never ends.
+        // SAFETY: the stack is this thread's alone, there is one thread; where it ends, who had it end waits for that.
         let started =
             unsafe { os::start_thread(self.name, HEAP.pages().stack(self.stack), 0, self.body) };
         if !started {
@@ -91,6 +91,18 @@ impl Worker {
                 .store(os::monotonic_ns().saturating_add(AGAIN), Relaxed);
             self.state.store(ABSENT, Relaxed);
         }
+    }
+
+    /// Wakes the thread, so that it looks whether it is to end.
+    pub fn wake(&self) {
+        self.calls.0.fetch_add(1, SeqCst);
+        self.calls.wake(1);
+    }
+
+    /// The thread, which calls this, ends: it is wanted again.
+    pub fn ends(&self) {
+        self.asleep_until.store(0, Relaxed);
+        self.state.store(WANTED, Relaxed);
     }
 
     /// How often it was called. To be read before looking at what there is to do.

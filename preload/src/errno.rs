@@ -2,7 +2,7 @@
 
 use core::ptr::null_mut;
 use goheap_allocator::os::set_errno;
-use libc::{EINVAL, ENOMEM, c_void};
+use libc::{EINVAL, ENOMEM, c_int, c_void};
 
 /// What the heap returned, which left errno alone; null makes it `ENOMEM`.
 #[inline]
@@ -24,8 +24,18 @@ pub fn invalid() -> *mut c_void {
     null_mut()
 }
 
-/// Whether the last failure was for want of memory.
-pub fn was_no_memory() -> bool {
+/// Of the last failure.
+pub fn get() -> c_int {
     // SAFETY: always valid in the calling thread.
-    unsafe { *libc::__errno_location() == ENOMEM }
+    unsafe { *libc::__errno_location() }
+}
+
+/// Does what may fail on its way and succeed in the end, which then leaves errno as it was.
+pub fn unless_done(what: impl FnOnce() -> c_int) -> c_int {
+    let before = get();
+    let done = what();
+    if done == 0 {
+        set_errno(before);
+    }
+    done
 }

@@ -12,7 +12,8 @@
 //! | `inspect.rs` | what a block holds, what the heap holds; trim |
 //! | `start.rs` | the program's start |
 //! | `end.rs` | ends of a process that nothing else hears of |
-//! | `limit.rs` | a limit that the program sets to its own address space |
+//! | `limit.rs` | a limit that the program sets to its own address space, or locks its memory within |
+//! | `namespace.rs` | what only a process of one thread may |
 //!
 //! The crate has no state. The first call may come from the loader, before libc is
 //! set up; nothing here, nor below, calls anything that would need it.
@@ -22,4 +23,5 @@ mod errno;
 mod inspect;
 mod limit;
 mod malloc;
+mod namespace;
 mod start;

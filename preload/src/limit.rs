@@ -6,9 +6,9 @@
 //!
 //! `mlockall` takes all that is mapped into memory, and refuses what is more than a limit: the same holds of it.
 
-use crate::errno::was_no_memory;
+use crate::errno;
 use core::ptr::{null, null_mut};
-use libc::{RLIM_INFINITY, RLIMIT_AS, RLIMIT_DATA, RLIMIT_MEMLOCK};
+use libc::{ENOMEM, RLIM_INFINITY, RLIMIT_AS, RLIMIT_DATA, RLIMIT_MEMLOCK};
 use libc::{c_int, c_uint, pid_t, rlimit};
 
 /// What libc's function does.
@@ -77,18 +77,20 @@ pub unsafe extern "C" fn prlimit64(
 /// POSIX's `mlockall`, with Linux's flags.
 #[unsafe(no_mangle)]
 pub extern "C" fn mlockall(flags: c_int) -> c_int {
-    let done = goheap::malloc::lock_all(flags);
-    if done == 0 || !was_no_memory() {
-        return done;
-    }
-    let mut limit = rlimit {
-        rlim_cur: RLIM_INFINITY,
-        rlim_max: RLIM_INFINITY,
-    };
-    // SAFETY: writes one structure, if anything.
-    unsafe { set(0, RLIMIT_MEMLOCK, null(), &raw mut limit) };
-    if limit.rlim_cur != RLIM_INFINITY {
-        goheap::malloc::give_up_address_space(limit.rlim_cur as usize);
-    }
-    goheap::malloc::lock_all(flags)
+    errno::unless_done(|| {
+        let done = goheap::malloc::lock_all(flags);
+        if done == 0 || errno::get() != ENOMEM {
+            return done;
+        }
+        let mut limit = rlimit {
+            rlim_cur: RLIM_INFINITY,
+            rlim_max: RLIM_INFINITY,
+        };
+        // SAFETY: writes one structure, if anything.
+        unsafe { set(0, RLIMIT_MEMLOCK, null(), &raw mut limit) };
+        if limit.rlim_cur != RLIM_INFINITY {
+            goheap::malloc::give_up_address_space(limit.rlim_cur as usize);
+        }
+        goheap::malloc::lock_all(flags)
+    })
 }
