@@ -109,7 +109,8 @@ pub fn start_wanted() {
 
 #[cold]
 fn start_now() {
-    if alone::is_asked() {
+    // libc takes KiB of stack to start a thread: more than a signal's handler may have, once the kernel has put its 3 there.
+    if alone::is_asked() || os::is_on_signal_stack() {
         return;
     }
     // A child of `vfork` runs in its parent's memory, and takes its threads with it.

@@ -6,8 +6,8 @@
 //! sleeps in the kernel until somebody asks. It has no cache, so reading the counters moves nobody's
 //! slots, and it opens no file: a program may count on which descriptor it gets next. Where the system refuses any of it, the process just is not seen.
 //!
-//! The allocation may be a signal handler's, on a stack of a few KiB. So what takes some hundred bytes of it is a function of
-//! its own, and done before the next begins.
+//! The allocation may be a signal handler's. On a stack for signals nothing of this is done; but where the handler is on a thread's
+//! own, of which little may be left, what takes some hundred bytes of it is a function of its own, and done before the next begins.
 //!
 //! A process that ends in order removes its page. Was the page prepared by who started the process,
 //! it stays, with a last snapshot in it: the thread takes that, not the thread that exits, which may have been

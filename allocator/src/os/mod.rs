@@ -47,7 +47,7 @@ pub use shared::{
     ProcessId, Resident, for_some_names, process_exists, share, share_again, tell, unlink, unshare,
     wait_shared, wake_shared,
 };
-pub use signal::{UserSignal, take_user_signal, user_signal};
+pub use signal::{UserSignal, is_on_signal_stack, take_user_signal, user_signal};
 
 use core::fmt;
 use core::ptr::NonNull;

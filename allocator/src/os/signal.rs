@@ -1,4 +1,4 @@
-//! `SIGUSR1`, where the program leaves it alone.
+//! `SIGUSR1`, where the program leaves it alone; and stacks for signals.
 
 use core::ffi::c_int;
 use core::mem::zeroed;
@@ -15,6 +15,17 @@ pub enum UserSignal {
     Nobody,
     /// Nobody: it is ignored.
     Ignored,
+}
+
+/// Whether the calling thread runs on the stack that it has for signals alone, which is mostly small. Costs a system call.
+pub fn is_on_signal_stack() -> bool {
+    // SAFETY: asks; the structure is plain data, written by the kernel.
+    unsafe {
+        let mut now: libc::stack_t = zeroed();
+        let none = null::<libc::stack_t>();
+        libc::syscall(libc::SYS_sigaltstack, none, &raw mut now) == 0
+            && now.ss_flags & libc::SS_ONSTACK != 0
+    }
 }
 
 /// Who `SIGUSR1` goes to. Costs a system call.

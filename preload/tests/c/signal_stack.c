@@ -42,7 +42,8 @@ static void take_of_stack(size_t bytes, size_t count) {
     while (signal_stack[untouched] == 0xa5) untouched++;
     size_t taken = (size_t)((unsigned char *)handler_begins - signal_stack) - untouched;
     dprintf(1, "%zu of %zu bytes: %zu bytes of stack\n", count, bytes, taken);
-    CHECK(taken <= 6 << 10);
+    /* The kernel takes 3 to 3.5 KiB of it for the registers, and many such stacks have 8. */
+    CHECK(taken <= 4608);
 }
 static void *thread_takes_of_stack(void *unused) {
     take_of_stack(100, 1);
