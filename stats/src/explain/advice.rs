@@ -118,8 +118,8 @@ fn plain(cause: Cause) -> &'static str {
         }
         Cause::Stacks => "is threads' stacks: fewer threads move it.",
         Cause::CHeap => {
-            "is C's heap, and memory that others than this heap mapped: no knob of this heap moves it; look \
-             for a leak in C code."
+            "is C's heap, and memory that others than this heap mapped, as Java's and JavaScript's runtimes do for their \
+             objects: no knob of this heap moves it; look for theirs, or for a leak in C code."
         }
         Cause::Files => {
             "is files that are mapped, which the kernel takes back when it needs it, and shared memory, which stays until it \

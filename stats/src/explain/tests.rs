@@ -301,6 +301,8 @@ fn each_cause_is_told_with_what_moves_it() {
         (Cause::TableData, "fewer and larger objects"),
         (Cause::Stacks, "fewer threads"),
         (Cause::CHeap, "a leak in C code"),
+        // Preloaded, this heap is C's, and what is left is mostly a runtime's.
+        (Cause::CHeap, "for their objects: no knob of this heap"),
         (Cause::Files, "the kernel takes back"),
         (Cause::Binary, "stripping"),
         (Cause::Unknown, "no known cause"),
