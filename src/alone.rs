@@ -26,31 +26,36 @@ pub fn is_asked() -> bool {
 /// Does something while the heap has no threads, if the process then has none but the calling one; else `None`. The
 /// caller holds no lock of the heap. Leaves errno as `what` does.
 pub fn alone<T>(what: impl FnOnce() -> T) -> Option<T> {
-    let may = os::keeping_errno(|| {
-        let may = !http::is_there() && os::is_main_thread() && os::only_own_threads();
-        if may {
-            ASKED.store(true, SeqCst);
-            background::wake_all();
-            publish::ring();
-            wait_for_ends();
-        }
-        may
-    });
-    if !may {
+    let may = || !http::is_there() && os::is_main_thread() && os::only_own_threads();
+    if !os::keeping_errno(may) {
         return None;
     }
-    let done = what();
-    os::keeping_errno(|| {
-        ASKED.store(false, SeqCst);
-        publish::answer_again();
-        background::start_wanted();
+    ASKED.store(true, SeqCst);
+    let gone = os::keeping_errno(|| {
+        background::wake_all();
+        publish::ring();
+        are_gone()
     });
-    Some(done)
+    let done = gone.then(what);
+    ASKED.store(false, SeqCst);
+    os::keeping_errno(|| {
+        publish::answer_again();
+        // Where one is not gone, others that may still be on their stacks stay away: allocations do their work then.
+        if gone {
+            background::start_again();
+        }
+    });
+    done
 }
 
-fn wait_for_ends() {
+/// Waits until the heap's threads are gone. `false`: not all are.
+fn are_gone() -> bool {
     let until = os::monotonic_ns().saturating_add(PATIENCE_NS);
-    while os::only_own_threads() && os::monotonic_ns() < until {
+    while os::only_own_threads() {
+        if os::monotonic_ns() >= until {
+            return false;
+        }
         Futex::new(0).wait(0, Some(NAP));
     }
+    true
 }

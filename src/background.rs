@@ -131,11 +131,18 @@ pub fn wake_all() {
     SCAVENGER.wake();
 }
 
-/// The end of such a thread, which calls this: it is to be started again.
+/// The end of such a thread, which calls this.
 fn end(worker: &Worker) -> *mut c_void {
     worker.ends();
-    WANTED.store(true, Relaxed);
     null_mut()
+}
+
+/// Starts those again that ended, and are gone. Called as [`start_wanted`].
+pub fn start_again() {
+    SWEEPER.again();
+    SCAVENGER.again();
+    WANTED.store(true, Relaxed);
+    start_wanted();
 }
 
 fn call(worker: &Worker, by_ns: u64) {

@@ -38,6 +38,8 @@ const OFF: u8 = 3;
 static STATE: AtomicU8 = AtomicU8::new(NEW);
 static PAGE: AtomicPtr<SharedPage> = AtomicPtr::new(null_mut());
 static WATCHES_EXIT: AtomicBool = AtomicBool::new(false);
+/// The thread has [ended](crate::alone), and is to be started again.
+static ENDED: AtomicBool = AtomicBool::new(false);
 
 /// How long a process that ends waits for its last snapshot: for good if locks are held, and else
 /// as long as it takes.
@@ -106,9 +108,11 @@ fn start_answering(path: &Path) -> bool {
     started
 }
 
-/// Starts the thread again, which had to [end](crate::alone).
+/// Starts the thread again if it had to end.
 pub fn answer_again() {
-    if answers()
+    // Acquire: pairs with Release in `answer`.
+    if ENDED.swap(false, Acquire)
+        && answers()
         && let Some(path) = ProcessId::own().and_then(Path::of)
     {
         start_answering(&path);
@@ -172,6 +176,8 @@ extern "C" fn answer(_: *mut c_void) -> *mut c_void {
         profile::serve();
         let Some((request, command)) = page.asked() else {
             if alone::is_asked() {
+                // Release: pairs with Acquire in `answer_again`.
+                ENDED.store(true, Release);
                 break;
             }
             let answered = page.answered().load(Relaxed);

@@ -14,6 +14,7 @@ use goheap_allocator::os::{self, Futex};
 const ABSENT: u8 = 0;
 const WANTED: u8 = 1;
 const RUNNING: u8 = 2;
+const ENDED: u8 = 3;
 
 /// Nanoseconds until a thread that the system refused to start is wanted again.
 const AGAIN: u64 = 1_000_000_000;
@@ -83,7 +84,8 @@ impl Worker {
         if !won {
             return;
         }
-        // SAFETY: the stack is this thread's alone, there is one thread; where it ends, who had it end waits for that.
+        // SAFETY: the stack is this thread's alone, and there is one thread: where it ends, no other starts before
+        // the system says that it is gone.
         let started =
             unsafe { os::start_thread(self.name, HEAP.pages().stack(self.stack), 0, self.body) };
         if !started {
@@ -99,10 +101,17 @@ impl Worker {
         self.calls.wake(1);
     }
 
-    /// The thread, which calls this, ends: it is wanted again.
+    /// The thread, which calls this, ends.
     pub fn ends(&self) {
         self.asleep_until.store(0, Relaxed);
-        self.state.store(WANTED, Relaxed);
+        self.state.store(ENDED, Relaxed);
+    }
+
+    /// The thread is wanted again, if it ended. It is gone: nobody is on its stack.
+    pub fn again(&self) {
+        let state = &self.state;
+        // Else it never ran.
+        let _ = state.compare_exchange(ENDED, WANTED, Relaxed, Relaxed);
     }
 
     /// How often it was called. To be read before looking at what there is to do.

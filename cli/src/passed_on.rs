@@ -5,8 +5,8 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitCode, ExitStatus};
 use std::ptr::null;
-use std::sync::atomic::AtomicI32;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicI32, AtomicU64};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -31,6 +31,8 @@ pub fn or_failed(ended: Result<ExitCode, Error>) -> Result<ExitCode, Error> {
 
 /// The process that signals are handed to; 0 before there is one.
 static PROCESS: AtomicI32 = AtomicI32::new(0);
+/// A bit for each signal that came before that.
+static WAITING: AtomicU64 = AtomicU64::new(0);
 
 /// The program, running.
 pub struct Started {
@@ -50,7 +52,8 @@ impl Started {
         let child = command
             .spawn()
             .map_err(Error::system(format!("start {name}")))?;
-        PROCESS.store(child.id() as i32, Relaxed);
+        PROCESS.store(child.id() as i32, SeqCst);
+        hand_on_waiting();
         // SAFETY: two numbers; a descriptor that the kernel returns is this process's alone.
         let end = unsafe {
             let end = libc::syscall(libc::SYS_pidfd_open, child.id(), 0);
@@ -98,7 +101,7 @@ impl Started {
             .try_wait()
             .map_err(Error::system("wait for the program"))?;
         if status.is_some() {
-            PROCESS.store(0, Relaxed);
+            PROCESS.store(0, SeqCst);
         }
         Ok(status)
     }
@@ -145,7 +148,7 @@ pub fn end_by(signal: c_int) {
 fn hand_on(signal: c_int) {
     let mut before = MaybeUninit::<libc::sigaction>::uninit();
     // SAFETY: plain structures, looked at only once they are written; the handler does nothing but
-    // load an atomic and send a signal.
+    // touch atomics and send signals.
     unsafe {
         let known = libc::sigaction(signal, null(), before.as_mut_ptr()) == 0;
         if !known || before.assume_init().sa_sigaction == SIG_IGN {
@@ -162,11 +165,46 @@ fn hand_on(signal: c_int) {
 /// What the kernel sends, for a key or a terminal that went away, goes to the whole foreground: the
 /// program has it already.
 extern "C" fn handed_on(signal: c_int, info: *const siginfo_t, _context: *mut c_void) {
-    let process = PROCESS.load(Relaxed);
-    // SAFETY: the kernel hands out a structure; two numbers; the process has not been waited for.
-    unsafe {
-        if (*info).si_code <= 0 && process > 0 {
-            libc::kill(process, signal);
-        }
+    // SAFETY: the kernel hands out a structure.
+    if unsafe { (*info).si_code } <= 0 {
+        WAITING.fetch_or(1 << signal, SeqCst);
+        hand_on_waiting();
+    }
+}
+
+/// Hands the signals that wait to the process, if it is known. SeqCst: either who has a signal wait sees the process,
+/// or who makes it known sees the signal.
+fn hand_on_waiting() {
+    let process = PROCESS.load(SeqCst);
+    if process <= 0 {
+        return;
+    }
+    let waiting = WAITING.swap(0, SeqCst);
+    for signal in (0..64).filter(|signal| waiting >> signal & 1 != 0) {
+        // SAFETY: two numbers; the process has not been waited for.
+        unsafe { libc::kill(process, signal) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::process::CommandExt;
+
+    #[test]
+    fn what_comes_before_the_process_is_known_reaches_it() {
+        let mut command = Command::new("sleep");
+        command.arg("20");
+        // In the child, of which its parent does not know the number yet.
+        let send = || {
+            // SAFETY: two numbers.
+            unsafe { libc::kill(libc::getppid(), SIGTERM) };
+            Ok(())
+        };
+        // SAFETY: the closure makes two system calls.
+        unsafe { command.pre_exec(send) };
+        let mut started = Started::by(command).expect("it starts");
+        let status = started.wait().expect("it ends");
+        assert_eq!(status.signal(), Some(SIGTERM), "{status}");
     }
 }
