@@ -72,6 +72,7 @@ impl Tiny {
         }
     }
 
+    /// Bytes left in the block.
     #[inline(always)]
     pub fn room(&self) -> usize {
         let room = self.room.get();
