@@ -71,7 +71,7 @@ unsafe fn alloc_in(cache: &Cache, class: SizeClass) -> Option<Slot> {
     }
 }
 
-/// The same for `layout`, which may be of a [tiny](tiny) object.
+/// As [`alloc`], for a `layout` which may be of a [tiny](tiny) object.
 #[cold]
 pub fn alloc_common(class: SizeClass, layout: Layout) -> *mut u8 {
     if is_tiny(layout.size(), layout.align()) {

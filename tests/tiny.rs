@@ -47,8 +47,6 @@ fn free(at: *mut u8, size: usize, align: usize) {
 
 /// Allocates objects of `size` and reports how the counters moved.
 fn count(new: fn(usize, usize) -> *mut u8, size: usize, align: usize) {
-    // Blocks, or what would be ones, are at hand.
-    let block = new_as_it_is(16, 8);
     let before = goheap::read_mem_stats();
     let objects: Vec<_> = (0..1000).map(|_| new(size, align)).collect();
     let full = goheap::read_mem_stats();
@@ -63,7 +61,6 @@ fn count(new: fn(usize, usize) -> *mut u8, size: usize, align: usize) {
         after.heap_objects as i64 - before.heap_objects as i64,
     );
     child::report("frees", after.frees - before.frees);
-    free(block, 16, 8);
     assert!(goheap_stats::audit(&after).is_ok());
     assert!(goheap::check().is_ok());
 }
@@ -96,6 +93,24 @@ fn switched_off_each_has_a_slot() {
 }
 
 #[test]
+fn switched_off_none_takes_what_would_be_a_block() {
+    let outcome = child::run(
+        switched_off_none_takes_what_would_be_a_block,
+        |c| _ = c.env("GOHEAP_TINY", "0"),
+        || {
+            // Others of its class are at hand.
+            let block = new_as_it_is(16, 8);
+            let (one, other) = (new_as_it_is(4, 1), new_as_it_is(4, 1));
+            assert!(one.addr().abs_diff(other.addr()) >= 8);
+            free(one, 4, 1);
+            free(other, 4, 1);
+            free(block, 16, 8);
+        },
+    );
+    outcome.expect_success();
+}
+
+#[test]
 fn it_is_the_same_without_zeroing() {
     let body = || count(new_as_it_is, 4, 1);
     assert_eq!(
@@ -122,11 +137,29 @@ fn what_is_aligned_has_a_slot_without_zeroing() {
 }
 
 #[test]
+fn what_is_aligned_shares_with_nobody_and_grows_where_it_is() {
+    // The block that is begun has room for as much as comes next, and less than another would have left.
+    let (first, aligned) = (new_as_it_is(12, 4), new_as_it_is(4, 16));
+    let other = new(4, 4);
+    // SAFETY: allocated with this layout; what is returned takes its place, and is as long as that.
+    unsafe {
+        let grown = HEAP.realloc(aligned, layout(4, 16), 16);
+        grown.write_bytes(0x55, 16);
+        assert_eq!(other.cast::<[u8; 4]>().read(), [0xff; 4]);
+        free(grown, 16, 16);
+    }
+    free(other, 4, 4);
+    free(first, 12, 4);
+}
+
+#[test]
 fn a_part_is_zeroed_however_its_block_began() {
-    let old: Vec<_> = (0..1000).map(|_| new_as_it_is(16, 8)).collect();
+    // More than the pages that a thread keeps at hand, so that some blocks are where these were.
+    const COUNT: usize = 100_000;
+    let old: Vec<_> = (0..COUNT).map(|_| new_as_it_is(16, 8)).collect();
     old.into_iter().for_each(|at| free(at, 16, 8));
     goheap::gc();
-    for _ in 0..1000 {
+    for _ in 0..COUNT {
         let (one, other) = (new_as_it_is(5, 1), new(4, 4));
         free(one, 5, 1);
         free(other, 4, 4);

@@ -29,7 +29,7 @@ pub const KNOBS: &[Knob] = &[
         name: "GOHEAP_TIME_SCALE",
         takes: "a factor from 0.001 to 1000000, a decimal fraction",
         default: "1",
-        does: "For study: forced cycles, scavenging passes, idle ages and the scavenger's sleeps end so many times sooner.",
+        does: "For study: forced cycles and scavenging passes come, and idle ages and the scavenger's sleeps end, so many times sooner.",
         go: "",
         variable: c"GOHEAP_TIME_SCALE",
         set: |o, v| {

@@ -1,17 +1,9 @@
 /* All memory is locked: what the program has is in memory at once, and nothing beside it. 77: it may not be locked here. */
 #define _GNU_SOURCE
-#include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <unistd.h>
-
-#define CHECK(what) \
-    do { \
-        if (!(what)) fprintf(stderr, "%d: does not hold: %s (errno %d)\n", __LINE__, #what, errno), _exit(1); \
-    } while (0)
+#include "check.h"
+#include "churn.h"
 
 enum { BYTES = 8 << 20, PAGE = 4096 };
 
@@ -36,15 +28,6 @@ static long resident_kib(void) {
     while (file && fgets(line, sizeof line, file)) sscanf(line, "VmRSS: %ld", &kib);
     if (file) fclose(file);
     return kib;
-}
-
-static void churn(void) {
-    static char *kept[1000];
-    for (unsigned n = 0; n < 300000; n++) {
-        unsigned at = n * 2654435761u >> 8, size = at % 3000;
-        free(kept[at % 1000]);
-        kept[at % 1000] = memset(malloc(size + 1), 1, size + 1);
-    }
 }
 
 /* Without rights, and no more to be locked than that. */

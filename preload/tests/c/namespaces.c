@@ -2,29 +2,12 @@
    it here. */
 #define _GNU_SOURCE
 #include <dirent.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/wait.h>
-#include <unistd.h>
-
-#define CHECK(what) \
-    do { \
-        if (!(what)) fprintf(stderr, "%d: does not hold: %s (errno %d)\n", __LINE__, #what, errno), _exit(1); \
-    } while (0)
-
-static void churn(void) {
-    static char *kept[1000];
-    for (unsigned n = 0; n < 300000; n++) {
-        unsigned at = n * 2654435761u >> 8, size = at % 3000;
-        free(kept[at % 1000]);
-        kept[at % 1000] = memset(malloc(size + 1), 1, size + 1);
-    }
-}
+#include "check.h"
+#include "churn.h"
 
 static int threads(void) {
     int count = -2;

@@ -1,8 +1,7 @@
 /* A program with functions of its own by the names of POSIX's, which C leaves it: they take the place of libc's also for
    what is preloaded, and are not what that expects. libc itself calls none of them, nor does its malloc. */
-#include <stdlib.h>
-#include <string.h>
 #include <sys/syscall.h>
+#include "churn.h"
 
 long syscall(long number, ...);
 int fork(void), waitpid(int process, int *status, int options);
@@ -32,15 +31,6 @@ MINE(getpid)
 MINE(gettid)
 MINE(getrlimit)
 MINE(getrandom)
-
-static void churn(void) {
-    static char *kept[1000];
-    for (unsigned n = 0; n < 300000; n++) {
-        unsigned at = n * 2654435761u >> 8, size = at % 3000;
-        free(kept[at % 1000]);
-        kept[at % 1000] = memset(malloc(size + 1), 1, size + 1);
-    }
-}
 
 int main(void) {
     churn();
