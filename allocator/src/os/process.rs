@@ -104,7 +104,8 @@ pub fn is_main_thread() -> bool {
 /// know the others' threads.
 const OWN: &[u8] = b"goheap-";
 
-/// Whether, once the main thread has ended, no thread is left but those of heaps. `false` where the system does not tell.
+/// Whether beside the main thread, which may have ended, there are threads of heaps and no others. `false` where the system
+/// does not tell.
 pub fn only_own_threads() -> bool {
     let main = process_id();
     let (mut own, mut others) = (0, 0);

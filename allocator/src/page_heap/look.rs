@@ -14,6 +14,7 @@ impl PageHeap {
         let bits = tables.chunk(c);
         Some((grown, bits.used, bits.released))
     }
+
     /// Where the tables lie, of which only what is touched takes memory; empty ranges where there are none.
     pub fn tables(&self) -> [Range<usize>; Tables::MOST] {
         let state = self.state.lock();
