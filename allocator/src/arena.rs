@@ -27,7 +27,7 @@ const HINT: usize = 0xc0_0000_0000;
 const SCATTERED: core::ops::Range<usize> = 1 << 40..65 << 40;
 /// The first reservation asked for: 1 TiB.
 const LARGEST: usize = 1 << 40;
-/// Where the process's address space is limited, the first reservation takes this part of it: files
+/// Where address space is limited, or what the system promises, the first reservation takes this part of it: files
 /// and threads want some, too.
 pub(crate) const SHARE: usize = 4;
 /// Later reservations are at least this large, if the system grants it.
@@ -108,7 +108,8 @@ impl Arena {
         tables: impl Fn(usize) -> Result<T, OsError>,
     ) -> Result<(Extent, T), OsError> {
         let least = at_least.next_multiple_of(CHUNK);
-        let share = os.address_space() / SHARE / CHUNK * CHUNK;
+        let may_have = os.address_space().min(os.commit_limit());
+        let share = may_have / SHARE / CHUNK * CHUNK;
         let mut bytes = LARGEST.min(share).max(least);
         loop {
             match self.try_start(os, meta, bytes, &tables) {

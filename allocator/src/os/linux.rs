@@ -1,7 +1,7 @@
 //! Linux: `mmap`, `mprotect`, `madvise`, futexes and clocks.
 
-use super::release;
 use super::{Advice, Os, OsError, Range};
+use super::{release, shared};
 use core::ptr::NonNull;
 use core::sync::atomic::AtomicU32;
 use core::time::Duration;
@@ -114,6 +114,17 @@ unsafe impl Os for Linux {
         limits[0].min(limits[1])
     }
 
+    fn commit_limit(&self) -> usize {
+        let mut text = [0; 2];
+        let mut info = [0; 4096];
+        let strict = shared::read(c"/proc/sys/vm/overcommit_memory", &mut text) == Some(b"2\n");
+        let limit = strict
+            .then(|| shared::read(c"/proc/meminfo", &mut info))
+            .flatten()
+            .and_then(|info| shared::kib_field(info, b"CommitLimit:"));
+        limit.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX))
+    }
+
     unsafe fn unreserve(&self, at: NonNull<u8>, bytes: usize) {
         unmap(at.as_ptr() as usize, bytes);
     }
@@ -162,6 +173,10 @@ unsafe impl Os for Linux {
             errno: libc::ENOMEM,
         })?;
         core::mem::forget(map);
+        // As Go does with its metadata (`mpagealloc.go`): of a table as long as all the heap could need, a byte touched
+        // would be two megabytes in memory.
+        // SAFETY: just mapped.
+        unsafe { self.no_huge_pages(at, bytes) };
         name(at, bytes, c"goheap: metadata");
         Ok(at)
     }
@@ -175,7 +190,7 @@ unsafe impl Os for Linux {
     fn huge_page(&self) -> usize {
         let path = c"/sys/kernel/mm/transparent_hugepage/hpage_pmd_size";
         let mut text = [0u8; 20];
-        let digits = super::shared::read(path, &mut text).unwrap_or(&[]);
+        let digits = shared::read(path, &mut text).unwrap_or(&[]);
         digits
             .iter()
             .take_while(|c| c.is_ascii_digit())
@@ -288,4 +303,33 @@ pub fn yield_now() {
 pub fn stderr_line(text: &[u8]) {
     // SAFETY: the buffer is as long as said.
     unsafe { libc::syscall(libc::SYS_write, 2, text.as_ptr(), text.len()) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where the system gives each process huge pages, a byte touched in a table is still a small page.
+    #[test]
+    fn metadata_is_kept_out_of_huge_pages() {
+        let huge = Linux.huge_page();
+        if huge == 0 {
+            println!("skipped: this kernel has no transparent huge pages");
+            return;
+        }
+        let at = Linux.map(4 * huge).expect("there is address space");
+        let middle = at.as_ptr().addr() + 2 * huge;
+        let smaps = std::fs::read_to_string("/proc/self/smaps").expect("/proc/self/smaps");
+        let bounds = |line: &str| {
+            let (from, to) = line.split(' ').next()?.split_once('-')?;
+            let number = |text| usize::from_str_radix(text, 16).ok();
+            Some(number(from)?..number(to)?)
+        };
+        let flags = smaps
+            .lines()
+            .skip_while(|line| !bounds(line).is_some_and(|of| of.contains(&middle)))
+            .find_map(|line| line.strip_prefix("VmFlags:"))
+            .expect("the mapping is listed");
+        assert!(flags.split(' ').any(|flag| flag == "nh"), "{flags}");
+    }
 }

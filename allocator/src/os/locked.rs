@@ -99,8 +99,6 @@ mod tests {
         let at = Linux.map(PAGES * page).expect("there is memory");
         let from = at.as_ptr().addr();
         let pages = |part: Range<usize>| from + part.start * page..from + part.end * page;
-        // SAFETY: just mapped, so long.
-        unsafe { Linux.no_huge_pages(at, PAGES * page) };
         fill_but(pages(0..PAGES), &[pages(40..50), pages(8..16), 0..0]);
         let mut there = [false; PAGES];
         resident(from, &mut there);

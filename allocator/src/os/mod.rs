@@ -106,6 +106,10 @@ pub unsafe trait Os: Sync {
     /// How many bytes of address space, or of data in it, the process may have; [`usize::MAX`] if there is no limit.
     fn address_space(&self) -> usize;
 
+    /// How many bytes that may be written to the system promises to all of its processes together; [`usize::MAX`] if it
+    /// promises more than it has, as is usual.
+    fn commit_limit(&self) -> usize;
+
     /// Gives a reservation or what `map` returned back, or the end of it, in whole physical pages.
     ///
     /// # Safety

@@ -55,20 +55,22 @@ impl Resident {
     pub fn own() -> Self {
         let mut text = [0; 4096];
         let text = read(c"/proc/self/status", &mut text).unwrap_or(&[]);
-        let field = |name: &[u8]| {
-            let line = text
-                .split(|&c| c == b'\n')
-                .find_map(|l| l.strip_prefix(name))?;
-            let kib = line
-                .split(|c| !c.is_ascii_digit())
-                .find(|n| !n.is_empty())?;
-            number(kib)?.checked_mul(1024)
-        };
         Self {
-            now: field(b"VmRSS:").unwrap_or(0),
-            peak: field(b"VmHWM:").unwrap_or(0),
+            now: kib_field(text, b"VmRSS:").unwrap_or(0),
+            peak: kib_field(text, b"VmHWM:").unwrap_or(0),
         }
     }
+}
+
+/// The bytes that a file of the kernel's states in KiB behind `name`.
+pub(super) fn kib_field(text: &[u8], name: &[u8]) -> Option<u64> {
+    let line = text
+        .split(|&c| c == b'\n')
+        .find_map(|l| l.strip_prefix(name))?;
+    let kib = line
+        .split(|c| !c.is_ascii_digit())
+        .find(|n| !n.is_empty())?;
+    number(kib)?.checked_mul(1024)
 }
 
 fn number(text: &[u8]) -> Option<u64> {

@@ -7,6 +7,16 @@ mod support;
 use goheap_allocator::{CHUNK, PAGE};
 use support::*;
 
+/// Each of their bytes counts against the limit whether it is touched or not, once more in each child.
+#[test]
+fn tables_are_a_small_part_of_what_the_system_promises() {
+    const PROMISED: usize = 256 << 20;
+    let heap = heap(Failing::promising(PROMISED));
+    small(heap, cache(heap).unwrap(), 64).expect("there is memory");
+    let tables: usize = heap.tables().iter().map(|table| table.len()).sum();
+    assert!((1..PROMISED / 100).contains(&tables), "{tables}");
+}
+
 #[test]
 fn a_death_is_free_after_the_cycle_that_closes_over_it_and_not_before() {
     let heap = heap(Failing::never());

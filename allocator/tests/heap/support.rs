@@ -13,6 +13,7 @@ pub struct Failing {
     to: usize,
     /// Of the calls from there to there, those whose bit in this is set, over and over.
     which: u64,
+    commit_limit: usize,
 }
 
 impl Failing {
@@ -27,6 +28,7 @@ impl Failing {
             from,
             to,
             which: u64::MAX,
+            commit_limit: usize::MAX,
         }
     }
 
@@ -36,6 +38,14 @@ impl Failing {
         Self {
             which: mixed ^ mixed >> 29,
             ..Self::between(0, to)
+        }
+    }
+
+    /// Promises so many bytes to all processes.
+    pub fn promising(commit_limit: usize) -> Self {
+        Self {
+            commit_limit,
+            ..Self::never()
         }
     }
 
@@ -70,6 +80,9 @@ unsafe impl Os for Failing {
     }
     fn address_space(&self) -> usize {
         usize::MAX
+    }
+    fn commit_limit(&self) -> usize {
+        self.commit_limit
     }
     unsafe fn unreserve(&self, at: NonNull<u8>, bytes: usize) {
         // SAFETY: the caller's contract.

@@ -5,7 +5,7 @@ use std::io;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 
-use memmap2::MmapMut;
+use memmap2::{Advice, MmapMut};
 
 use crate::amount;
 
@@ -35,6 +35,9 @@ impl<T: Copy> OffHeap<T> {
                 format!("no {bytes} of address space beside the heap: {error}"),
             )
         })?;
+        // Where each mapping may have huge pages, what little is held would count as whole ones. A kernel that refuses has
+        // none.
+        let _ = map.advise(Advice::NoHugePage);
         Ok(Self {
             map,
             len: 0,

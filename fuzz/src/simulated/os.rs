@@ -212,4 +212,8 @@ unsafe impl Os for SimulatedOs {
     fn address_space(&self) -> usize {
         usize::MAX
     }
+
+    fn commit_limit(&self) -> usize {
+        usize::MAX
+    }
 }
