@@ -27,7 +27,7 @@ impl ProcessId {
     // What it reads lies on the stack no longer than it must: see `publish.rs`.
     #[inline(never)]
     pub fn own() -> Option<Self> {
-        let namespace = status(libc::AT_FDCWD.into(), c"/proc/self/ns/pid")?.stx_ino;
+        let namespace = status(libc::AT_FDCWD.into(), c"/proc/self/ns/pid")?.st_ino;
         let mut text = [0; 1024];
         let text = read(c"/proc/self/stat", &mut text)?;
         // The second field, the name, may hold spaces and parentheses; the 22nd is sought.
@@ -107,26 +107,26 @@ pub(super) fn for_each_byte(path: &CStr, mut with: impl FnMut(u8)) {
     unsafe { libc::syscall(libc::SYS_close, file) };
 }
 
-/// What the kernel says of the file at `path`, or of the open one if that is empty.
+/// What the kernel says of the file at `path`, or of the open one if that is empty. Not by `statx`, which older kernels and some
+/// containers refuse; on 64-bit systems libc's structure is the kernel's.
 #[inline(never)]
-fn status(file: c_long, path: &CStr) -> Option<libc::statx> {
+fn status(file: c_long, path: &CStr) -> Option<libc::stat> {
     // SAFETY: the path ends in NUL; plain bits, written by the kernel.
     unsafe {
-        let mut status: libc::statx = core::mem::zeroed();
+        let mut status: libc::stat = core::mem::zeroed();
         let refused = libc::syscall(
-            libc::SYS_statx,
+            libc::SYS_newfstatat,
             file,
             path.as_ptr(),
-            libc::AT_EMPTY_PATH,
-            libc::STATX_BASIC_STATS,
             &raw mut status,
+            libc::AT_EMPTY_PATH,
         );
         (refused == 0).then_some(status)
     }
 }
 
-fn is_of_type(status: &libc::statx, kind: libc::mode_t) -> bool {
-    libc::mode_t::from(status.stx_mode) & libc::S_IFMT == kind
+fn is_of_type(status: &libc::stat, kind: libc::mode_t) -> bool {
+    status.st_mode & libc::S_IFMT == kind
 }
 
 fn open(path: &CStr, flags: c_int) -> Option<c_long> {
@@ -220,9 +220,9 @@ fn is_own(file: c_long, bytes: usize) -> bool {
     let user = unsafe { libc::syscall(libc::SYS_geteuid) };
     status(file, c"").is_some_and(|status| {
         is_of_type(&status, libc::S_IFREG)
-            && status.stx_mode & 0o077 == 0
-            && c_long::from(status.stx_uid) == user
-            && usize::try_from(status.stx_size).is_ok_and(|size| size >= bytes)
+            && status.st_mode & 0o077 == 0
+            && c_long::from(status.st_uid) == user
+            && usize::try_from(status.st_size).is_ok_and(|size| size >= bytes)
     })
 }
 
