@@ -142,11 +142,13 @@ fn build_id(mut notes: &[u8]) -> Option<&[u8]> {
 /// Whether the eight bytes at `address`, a multiple of eight, can be read. Asks the kernel, by a call that
 /// copies a signal set from there and then refuses what it is to do with it. Leaves errno alone.
 pub fn is_readable(address: usize) -> bool {
-    super::keeping_errno(|| {
-        // SAFETY: the first argument is no operation, so nothing is changed; the address is only copied from.
-        let r = unsafe { libc::syscall(libc::SYS_rt_sigprocmask, !0, address, 0, 8) };
-        r == 0 || super::linux::errno() != libc::EFAULT
-    })
+    // To the kernel, null is no set to copy, which it would refuse nothing of.
+    address != 0
+        && super::keeping_errno(|| {
+            // SAFETY: the first argument is no operation, so nothing is changed; the address is only copied from.
+            let r = unsafe { libc::syscall(libc::SYS_rt_sigprocmask, !0, address, 0, 8) };
+            r == 0 || super::linux::errno() != libc::EFAULT
+        })
 }
 
 #[cfg(test)]
@@ -199,7 +201,7 @@ mod tests {
         }
         assert!(!is_readable(second));
         assert!(is_readable(at.as_ptr() as usize));
-        assert!(!is_readable(8));
+        assert!(!is_readable(8) && !is_readable(0));
         // SAFETY: mapped above, and used no more.
         unsafe { Linux.unreserve(at, 2 * page) };
     }

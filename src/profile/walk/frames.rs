@@ -7,6 +7,7 @@ use goheap_allocator::sample::{Registers, Stack};
 
 /// Pages of a thread's stack that a walk looks at, at the most: 4 MiB.
 const PAGES: usize = 1024;
+/// What is asked for at once. No physical page is smaller.
 const PAGE: usize = 4096;
 
 /// Where the frame pointer at hand is from.
@@ -24,6 +25,8 @@ enum From {
 pub struct Walk<'a> {
     /// Those of the frame that it has come to.
     pub registers: Registers,
+    /// As in [`Caller`], of the same frame.
+    link: Option<usize>,
     fp_from: From,
     reader: Reader,
     stack: &'a mut Stack,
@@ -36,6 +39,7 @@ impl<'a> Walk<'a> {
         stack.begin(start);
         Self {
             registers: start,
+            link: None,
             fp_from: From::Start,
             reader: Reader::above(start.sp),
             stack,
@@ -48,12 +52,19 @@ impl<'a> Walk<'a> {
     pub fn step(
         &mut self,
         rule: Rule,
-        evaluate: impl FnOnce(Registers, &mut dyn FnMut(usize) -> Option<usize>) -> Option<Caller>,
+        evaluate: impl FnOnce(
+            Registers,
+            Option<usize>,
+            &mut dyn FnMut(usize) -> Option<usize>,
+        ) -> Option<Caller>,
     ) -> Option<Lookup> {
+        let link = self.link.take();
         let interrupted = match rule {
             Rule::End => None,
             Rule::Plain(plain) => self.plain(plain),
-            Rule::Complex => self.complex(evaluate),
+            Rule::Complex => self.complex(link.is_some(), |registers, read| {
+                evaluate(registers, link, read)
+            }),
             Rule::Unknown => self.guess(),
         }?;
         self.registers.pc &= ADDRESS;
@@ -97,6 +108,7 @@ impl<'a> Walk<'a> {
     #[cold]
     fn complex(
         &mut self,
+        has_link: bool,
         evaluate: impl FnOnce(Registers, &mut dyn FnMut(usize) -> Option<usize>) -> Option<Caller>,
     ) -> Option<bool> {
         self.go_by_fp();
@@ -106,13 +118,17 @@ impl<'a> Walk<'a> {
             stack.went_by(at, held);
             Some(held)
         })?;
+        let (sp, above) = (self.registers.sp, caller.registers.sp);
+        // What was interrupted as it called nothing may have no frame.
+        let goes_up = sp < above || (sp == above && has_link);
         if caller.interrupted {
             // The signal may have a stack of its own, and the interrupted frame may have run out of its.
             self.reader = Reader::elsewhere(caller.registers.sp);
-        } else if caller.registers.sp <= self.registers.sp {
+        } else if !goes_up {
             return None;
         }
         self.registers = caller.registers;
+        self.link = caller.link;
         self.fp_from = From::Told;
         Some(caller.interrupted)
     }

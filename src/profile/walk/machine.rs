@@ -1,6 +1,9 @@
-//! What differs from one kind of processor to another: a frame's registers, and a change of stacks.
+//! What differs from one kind of processor to another: a frame's registers, what a signal leaves of them, and a change of
+//! stacks.
 
-use gimli::Register;
+use super::rules::Caller;
+use gimli::{Register, Vendor};
+use goheap_allocator::os;
 use goheap_allocator::os::{Linux, Os};
 use goheap_allocator::sample::Registers;
 use std::ptr::NonNull;
@@ -47,8 +50,11 @@ impl Drop for Stack {
 
 #[cfg(target_arch = "x86_64")]
 mod own {
-    use super::Register;
+    use super::{Caller, Register, Vendor};
     use gimli::X86_64;
+
+    /// Whose additions unwind tables have.
+    pub const VENDOR: Vendor = Vendor::Default;
 
     pub const SP: Register = X86_64::RSP;
     pub const FP: Register = X86_64::RBP;
@@ -56,6 +62,16 @@ mod own {
     pub const RETURN: Register = X86_64::RA;
     /// Bits of a return address that are an address.
     pub const ADDRESS: usize = !0;
+    /// Whether calls leave return addresses in a register.
+    pub const LINKS: bool = false;
+
+    /// See `super::returns_from_signal`. Where handlers return to, libc has a table for.
+    pub const SIGNAL_RETURN: Option<[u32; 2]> = None;
+
+    /// See `super::interrupted`.
+    pub fn interrupted(_: usize, _: &mut dyn FnMut(usize) -> Option<usize>) -> Option<Caller> {
+        None
+    }
 
     /// See `super::on_stack`.
     pub unsafe fn on_stack(top: usize, f: *const (), argument: *mut ()) {
@@ -95,8 +111,11 @@ mod own {
 
 #[cfg(target_arch = "aarch64")]
 mod own {
-    use super::Register;
+    use super::{Caller, Register, Registers, Vendor};
     use gimli::AArch64;
+
+    /// Whose additions unwind tables have: that a return address is signed, among others.
+    pub const VENDOR: Vendor = Vendor::AArch64;
 
     pub const SP: Register = AArch64::SP;
     pub const FP: Register = AArch64::X29;
@@ -104,6 +123,27 @@ mod own {
     pub const RETURN: Register = AArch64::X30;
     /// Bits of a return address that are an address: above, code that is built for it has a signature.
     pub const ADDRESS: usize = (1 << 48) - 1;
+    /// Whether calls leave return addresses in a register.
+    pub const LINKS: bool = true;
+
+    /// See `super::returns_from_signal`: `mov x8, SYS_rt_sigreturn` and `svc 0`, in the kernel's own page. libgcc knows it so.
+    pub const SIGNAL_RETURN: Option<[u32; 2]> = Some([0xd280_1168, 0xd400_0001]);
+
+    /// From the stack pointer to the first of the saved registers: `siginfo_t`, what is before `uc_mcontext`, and before that
+    /// one's `regs`.
+    const SAVED: usize = 128 + 176 + 8;
+
+    /// See `super::interrupted`.
+    pub fn interrupted(sp: usize, read: &mut dyn FnMut(usize) -> Option<usize>) -> Option<Caller> {
+        let mut saved = |number: usize| read(sp.checked_add(SAVED + number * size_of::<u64>())?);
+        let (fp, link) = (saved(29)?, saved(30)?);
+        let (sp, pc) = (saved(31)?, saved(32)?);
+        Some(Caller {
+            registers: Registers { pc, sp, fp },
+            interrupted: true,
+            link: Some(link),
+        })
+    }
 
     /// See `super::on_stack`.
     pub unsafe fn on_stack(top: usize, f: *const (), argument: *mut ()) {
@@ -143,7 +183,26 @@ mod own {
     }
 }
 
-pub use own::{ADDRESS, FP, RETURN, SP};
+pub use own::{ADDRESS, FP, LINKS, RETURN, SP, VENDOR};
+
+/// Whether `pc` is where handlers of signals return to, in code that has no table.
+pub fn returns_from_signal(pc: usize) -> bool {
+    let is = |code: [u32; 2]| {
+        let mut at = (pc..).step_by(size_of::<u32>());
+        pc.is_multiple_of(size_of::<u32>())
+            && code.iter().all(|&code| {
+                let at = at.next().unwrap_or(0);
+                // SAFETY: the kernel says that it may be read; nobody writes code that runs.
+                os::is_readable(at & !7) && unsafe { (at as *const u32).read_volatile() } == code
+            })
+    };
+    own::SIGNAL_RETURN.is_some_and(is)
+}
+
+/// What was interrupted, by what the kernel left where the stack pointer is when a handler [returns](returns_from_signal).
+pub fn interrupted(sp: usize, read: &mut dyn FnMut(usize) -> Option<usize>) -> Option<Caller> {
+    own::interrupted(sp, read)
+}
 
 /// The caller's registers.
 #[inline(always)]

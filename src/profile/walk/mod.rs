@@ -114,9 +114,9 @@ impl Walker {
                 all &= found.is_some();
                 found.unwrap_or(rules::Rule::Unknown)
             });
-            let next = walk.step(rule, |registers, read| {
+            let next = walk.step(rule, |registers, link, read| {
                 let mut caller = None;
-                stack.run(&mut || caller = tables.evaluate(at.0, registers, read));
+                stack.run(&mut || caller = tables.evaluate(at.0, registers, link, read));
                 caller
             });
             match next {

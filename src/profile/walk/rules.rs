@@ -2,7 +2,7 @@
 //! instructions. Most are two or three numbers, which are kept for the addresses met last.
 
 use super::super::modules::{Loaded, Modules};
-use super::machine::{FP, RETURN, SP};
+use super::machine::{self, FP, RETURN, SP};
 use gimli::{
     BaseAddresses, CfaRule, EhFrame, EhFrameHdr, Encoding, EndianSlice, Evaluation,
     EvaluationResult, EvaluationStorage, LittleEndian, Piece, Reader, Register, RegisterRule,
@@ -47,6 +47,8 @@ pub struct Caller {
     pub registers: Registers,
     /// A signal interrupted it before this instruction, rather than that it called.
     pub interrupted: bool,
+    /// What was in the register that calls leave return addresses in, where there is one and that is known.
+    pub link: Option<usize>,
 }
 
 type Bytes = EndianSlice<'static, LittleEndian>;
@@ -100,6 +102,9 @@ impl Tables {
 
     /// The rule for the instruction at `pc`; `None` if no module has that. Takes some ten KiB of stack.
     pub fn find(&mut self, pc: usize) -> Option<Rule> {
+        if machine::returns_from_signal(pc.wrapping_add(1)) {
+            return Some(Rule::Complex);
+        }
         let module = self.modules.at(pc)?;
         if !is_loaded(module) {
             return None;
@@ -110,16 +115,20 @@ impl Tables {
         Some(rule)
     }
 
-    /// The caller of the frame whose registers these are, by a rule that is not [plain](Plain). `read` gets words of the
-    /// stack. `None`: it is not to be found. Takes some ten KiB of stack.
+    /// The caller of the frame whose registers these are, by a rule that is not [plain](Plain). `link` is as in [`Caller`]. `read`
+    /// gets words of the stack. `None`: it is not to be found. Takes some ten KiB of stack.
     pub fn evaluate(
         &mut self,
         pc: usize,
         registers: Registers,
+        link: Option<usize>,
         read: &mut dyn FnMut(usize) -> Option<usize>,
     ) -> Option<Caller> {
+        if machine::returns_from_signal(pc.wrapping_add(1)) {
+            return machine::interrupted(registers.sp, read);
+        }
         let module = self.modules.at(pc)?;
-        row(module, &mut self.context, pc)?.evaluate(registers, read)
+        row(module, &mut self.context, pc)?.evaluate(registers, link, read)
     }
 }
 
@@ -154,7 +163,8 @@ fn row<'a>(
         return None;
     }
     let bases = bases.set_eh_frame(from as u64);
-    let frames = EhFrame::from(bytes(from, end));
+    let mut frames = EhFrame::from(bytes(from, end));
+    frames.set_vendor(machine::VENDOR);
     let address = pc as u64;
     let entry = header
         .table()?
@@ -182,6 +192,8 @@ fn is_loaded(module: &Loaded) -> bool {
 impl Row<'_> {
     fn rule(&self) -> Rule {
         match self.row.register(RETURN) {
+            // A function that calls none, or has not saved it yet: it may have been interrupted there.
+            None | Some(RegisterRule::SameValue) if machine::LINKS => Rule::Complex,
             None | Some(RegisterRule::Undefined | RegisterRule::SameValue) => Rule::End,
             Some(RegisterRule::Offset(returns)) if !self.of_signal => {
                 self.plain(returns).map_or(Rule::Complex, Rule::Plain)
@@ -213,6 +225,7 @@ impl Row<'_> {
     fn evaluate(
         &self,
         registers: Registers,
+        link: Option<usize>,
         read: &mut dyn FnMut(usize) -> Option<usize>,
     ) -> Option<Caller> {
         let end = match *self.row.cfa() {
@@ -221,8 +234,8 @@ impl Row<'_> {
             }
             CfaRule::Expression(expression) => self.run(expression, None, registers, read)?,
         };
-        let mut value = |register, now| match self.row.register(register) {
-            None | Some(RegisterRule::Undefined | RegisterRule::SameValue) => Some(now),
+        let mut value = |register, now: Option<usize>| match self.row.register(register) {
+            None | Some(RegisterRule::Undefined | RegisterRule::SameValue) => now,
             Some(RegisterRule::Offset(at)) => read(end.wrapping_add_signed(at as isize)),
             Some(RegisterRule::ValOffset(by)) => Some(end.wrapping_add_signed(by as isize)),
             Some(RegisterRule::Expression(expression)) => {
@@ -237,11 +250,12 @@ impl Row<'_> {
         };
         Some(Caller {
             registers: Registers {
-                pc: value(RETURN, 0)?,
+                pc: value(RETURN, link)?,
                 sp: end,
-                fp: value(FP, registers.fp)?,
+                fp: value(FP, Some(registers.fp))?,
             },
             interrupted: self.of_signal,
+            link: None,
         })
     }
 

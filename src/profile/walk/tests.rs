@@ -116,16 +116,22 @@ extern "C" fn on_signal(_: c_int) {
     FRAMES.with_borrow_mut(|frames| frames.push(compare(&mut Stack::new())));
 }
 
-/// Raises a signal that is handled with these flags; returns the frames that the handler found.
-fn raised(signal: c_int, flags: c_int) -> usize {
-    // SAFETY: a handler that only walks, for a signal that this thread raises.
+/// Has a signal be handled with these flags.
+fn handle(signal: c_int, flags: c_int) {
+    // SAFETY: a handler that only walks, for a signal that a thread of the tests raises.
     unsafe {
         let mut action: libc::sigaction = core::mem::zeroed();
         action.sa_sigaction = on_signal as *const () as usize;
         action.sa_flags = flags;
         assert_eq!(libc::sigaction(signal, &raw const action, null_mut()), 0);
-        libc::raise(signal);
     }
+}
+
+/// Raises a signal that is handled with these flags; returns the frames that the handler found.
+fn raised(signal: c_int, flags: c_int) -> usize {
+    handle(signal, flags);
+    // SAFETY: it is handled.
+    unsafe { libc::raise(signal) };
     FRAMES.with_borrow_mut(|frames| frames.pop().expect("the handler ran"))
 }
 
@@ -143,6 +149,79 @@ fn a_walk_goes_through_a_signals_handler_on_either_stack() {
     // SAFETY: memory of this test's, used as long as the thread.
     unsafe { libc::sigaltstack(&raw const alternate, null_mut()) };
     assert_eq!(raised(libc::SIGWINCH, libc::SA_ONSTACK), on_its_own);
+}
+
+/// Sends a thread of the process a signal, calls nothing, and has no frame.
+///
+/// # Safety
+/// The signal is handled.
+#[unsafe(naked)]
+unsafe extern "C" fn send(process: c_int, thread: c_int, signal: c_int) {
+    #[cfg(target_arch = "x86_64")]
+    core::arch::naked_asm!(
+        ".cfi_startproc",
+        "mov eax, {call}",
+        "syscall",
+        "ret",
+        ".cfi_endproc",
+        call = const libc::SYS_tgkill,
+    );
+    #[cfg(target_arch = "aarch64")]
+    core::arch::naked_asm!(
+        ".cfi_startproc",
+        "mov x8, {call}",
+        "svc 0",
+        "ret",
+        ".cfi_endproc",
+        call = const libc::SYS_tgkill,
+    );
+}
+
+#[test]
+fn a_walk_goes_through_an_interrupted_function_that_has_no_frame() {
+    handle(libc::SIGIO, 0);
+    // SAFETY: this thread, and a signal that is handled.
+    unsafe {
+        let thread = libc::syscall(libc::SYS_gettid) as c_int;
+        send(libc::getpid(), thread, libc::SIGIO);
+    }
+    let frames = FRAMES.with_borrow_mut(|frames| frames.pop().expect("the handler ran"));
+    assert!(frames > 5, "{frames}");
+}
+
+/// Calls `f` as code built with `-mbranch-protection=pac-ret` does: its return address is signed on the stack.
+#[cfg(target_arch = "aarch64")]
+#[unsafe(naked)]
+extern "C" fn signed(f: extern "C" fn()) {
+    core::arch::naked_asm!(
+        ".cfi_startproc",
+        // paciasp
+        "hint 25",
+        ".cfi_negate_ra_state",
+        "stp x29, x30, [sp, #-32]!",
+        ".cfi_def_cfa_offset 32",
+        ".cfi_offset x29, -32",
+        ".cfi_offset x30, -24",
+        // No frame pointer: the table alone tells.
+        "mov x29, xzr",
+        "blr x0",
+        "ldp x29, x30, [sp], #32",
+        ".cfi_def_cfa_offset 0",
+        ".cfi_restore x29",
+        ".cfi_restore x30",
+        // autiasp
+        "hint 29",
+        ".cfi_negate_ra_state",
+        "ret",
+        ".cfi_endproc",
+    );
+}
+
+#[test]
+#[cfg(target_arch = "aarch64")]
+fn a_walk_goes_through_code_that_signs_return_addresses() {
+    signed(captured);
+    expect_captured_below_here();
 }
 
 /// Runs `f` on a stack of its own, with nothing mapped behind that.
@@ -179,20 +258,48 @@ fn a_coroutines_stack_is_walked_to_its_end() {
 }
 
 /// Code made at run time, which no table has.
-#[cfg(target_arch = "x86_64")]
 struct Made(*mut u8);
 
-#[cfg(target_arch = "x86_64")]
 impl Made {
     fn new(code: &[u8]) -> Self {
-        // SAFETY: a page of this test's, as long as the process.
+        let page = Linux.physical_page();
+        let at = Linux.map(page).expect("memory").as_ptr();
+        // SAFETY: a page of this test's, as long as the process. The kernel sees to it that a processor which is then let execute it
+        // sees what was written.
         unsafe {
-            let protection = libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC;
-            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-            let at = libc::mmap(null_mut(), 4096, protection, flags, -1, 0).cast::<u8>();
             at.copy_from_nonoverlapping(code.as_ptr(), code.len());
-            Self(at)
+            let protection = libc::PROT_READ | libc::PROT_EXEC;
+            assert_eq!(libc::mprotect(at.cast(), page, protection), 0);
         }
+        Self(at)
+    }
+
+    /// Calls its first argument; keeps a frame pointer.
+    fn with_frame_pointer() -> Self {
+        Self::new(if cfg!(target_arch = "aarch64") {
+            // stp x29, x30, [sp, -16]!; mov x29, sp; blr x0; ldp x29, x30, [sp], 16; ret
+            &[
+                0xfd, 0x7b, 0xbf, 0xa9, 0xfd, 0x03, 0x00, 0x91, 0x00, 0x00, 0x3f, 0xd6, 0xfd, 0x7b,
+                0xc1, 0xa8, 0xc0, 0x03, 0x5f, 0xd6,
+            ]
+        } else {
+            // push rbp; mov rbp, rsp; call rdi; pop rbp; ret
+            &[0x55, 0x48, 0x89, 0xe5, 0xff, 0xd7, 0x5d, 0xc3]
+        })
+    }
+
+    /// Calls its first argument; has its second where a frame pointer would be.
+    fn with_something_else() -> Self {
+        Self::new(if cfg!(target_arch = "aarch64") {
+            // stp x29, x30, [sp, -16]!; mov x29, x1; blr x0; ldp x29, x30, [sp], 16; ret
+            &[
+                0xfd, 0x7b, 0xbf, 0xa9, 0xfd, 0x03, 0x01, 0xaa, 0x00, 0x00, 0x3f, 0xd6, 0xfd, 0x7b,
+                0xc1, 0xa8, 0xc0, 0x03, 0x5f, 0xd6,
+            ]
+        } else {
+            // push rbp; mov rbp, rsi; call rdi; pop rbp; ret
+            &[0x55, 0x48, 0x89, 0xf5, 0xff, 0xd7, 0x5d, 0xc3]
+        })
     }
 
     /// Calls it with a function to call and a value.
@@ -205,7 +312,6 @@ impl Made {
     }
 }
 
-#[cfg(target_arch = "x86_64")]
 extern "C" fn captured() {
     let mut stack = Stack::new();
     ready();
@@ -217,24 +323,27 @@ extern "C" fn captured() {
     });
 }
 
-#[test]
-#[cfg(target_arch = "x86_64")]
-fn code_without_tables_is_walked_through_if_it_keeps_frame_pointers() {
-    // push rbp; mov rbp, rsp; call rdi; pop rbp; ret
-    let code = Made::new(&[0x55, 0x48, 0x89, 0xe5, 0xff, 0xd7, 0x5d, 0xc3]);
-    code.call(captured, 0);
+/// What was [captured] is a stack on top of the caller's.
+#[inline(never)]
+fn expect_captured_below_here() {
     let mut here = Stack::new();
     ready();
     capture(&mut here);
-    let outer = &here.addresses()[1..];
+    // This function's frame, and its caller's at another call.
+    let outer = &here.addresses()[2..];
+    assert!(outer.len() > 2);
     FRAMES.with_borrow(|frames| assert!(frames.ends_with(outer), "{frames:x?} {outer:x?}"));
 }
 
 #[test]
-#[cfg(target_arch = "x86_64")]
+fn code_without_tables_is_walked_through_if_it_keeps_frame_pointers() {
+    Made::with_frame_pointer().call(captured, 0);
+    expect_captured_below_here();
+}
+
+#[test]
 fn a_frame_pointer_that_is_something_else_ends_a_walk_and_nothing_more() {
-    // push rbp; mov rbp, rsi; call rdi; pop rbp; ret
-    let code = Made::new(&[0x55, 0x48, 0x89, 0xf5, 0xff, 0xd7, 0x5d, 0xc3]);
+    let code = Made::with_something_else();
     let mut looping = [0usize; 4];
     let at = (&raw mut looping).expose_provenance();
     looping = [at, captured as *const () as usize, 0, 0];
