@@ -1,4 +1,4 @@
-//! Guarded objects: one in `GOHEAP_GUARD` stands alone on a page between pages that nobody may touch, so
+//! Guarded objects: one in `GOHEAP_GUARD` stands alone on a page of the kernel's between pages that nobody may touch, so
 //! that a step over its edge, or a use after its free, faults in that moment (as GWP-ASan has it).
 //!
 //! A guarded object keeps the slot that it was to have: its *shadow* on the heap, so counters, cycles and
@@ -9,7 +9,7 @@
 //! After its free a page stays closed until all others were used: the one that was freed first is used
 //! again first. The heap is [watched](goheap_allocator::Heap::watch), so that a free is noticed in its call.
 
-use crate::runtime::HEAP;
+use crate::runtime::{HEAP, RUNTIME};
 use core::ffi::CStr;
 use core::fmt::{Arguments, Write};
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -20,8 +20,8 @@ use goheap_allocator::sample::Stack;
 
 /// Objects that may be guarded at a time.
 const PLACES: usize = 256;
-/// Bytes of a place, and of what lies between two.
-const PAGE: usize = 4096;
+/// Bytes of the largest slot whose object is guarded. No physical page is smaller.
+const LARGEST: usize = 4096;
 /// Return addresses kept of a stack.
 const DEPTH: usize = 24;
 
@@ -95,12 +95,19 @@ static BASE: AtomicUsize = AtomicUsize::new(0);
 /// Places with an object.
 static OPEN: AtomicUsize = AtomicUsize::new(0);
 
+/// Bytes of a place, and of what lies between two: the kernel closes and opens no less.
+fn page_bytes() -> usize {
+    RUNTIME.physical_page.load(Relaxed) as usize
+}
+
 /// Bytes from the first to the last page that nobody may touch.
-const EXTENT: usize = (2 * PLACES + 1) * PAGE;
+fn extent() -> usize {
+    (2 * PLACES + 1) * page_bytes()
+}
 
 /// Bytes of pages that are open.
 pub fn open_bytes() -> u64 {
-    (OPEN.load(Relaxed) * PAGE) as u64
+    (OPEN.load(Relaxed) * page_bytes()) as u64
 }
 
 /// Whether `address` lies in the pool.
@@ -108,17 +115,17 @@ pub fn open_bytes() -> u64 {
 pub fn owns(address: usize) -> bool {
     // Acquire: pairs with Release in `begin`.
     let base = BASE.load(Acquire);
-    base != 0 && address.wrapping_sub(base) < EXTENT
+    base != 0 && address.wrapping_sub(base) < extent()
 }
 
 fn place_at(number: usize) -> usize {
-    BASE.load(Relaxed) + (2 * number + 1) * PAGE
+    BASE.load(Relaxed) + (2 * number + 1) * page_bytes()
 }
 
 /// Reserves the pool, once.
 fn begin(pool: &mut Pool) {
     if !core::mem::replace(&mut pool.begun, true)
-        && let Some(base) = os::reserve_guarded(EXTENT)
+        && let Some(base) = os::reserve_guarded(extent())
     {
         pool.waiting = core::array::from_fn(|i| i as u16);
         pool.count = PLACES;
@@ -142,10 +149,10 @@ fn stack() -> [usize; DEPTH] {
 }
 
 /// Guards the object of `asked` bytes that was to have the slot `shadow`. `None`: its slot is larger than
-/// a page, no place waits, or the system refuses.
+/// 4 KiB, no place waits, or the system refuses.
 #[cold]
 pub fn place(shadow: usize, asked: usize) -> Option<usize> {
-    let (_, room) = HEAP.slot_of(shadow).filter(|(_, room)| *room <= PAGE)?;
+    let (_, room) = HEAP.slot_of(shadow).filter(|(_, room)| *room <= LARGEST)?;
     let stack = stack();
     let mut pool = POOL.lock();
     begin(&mut pool);
@@ -155,13 +162,13 @@ pub fn place(shadow: usize, asked: usize) -> Option<usize> {
     let number = usize::from(pool.waiting[pool.first]);
     let page = place_at(number);
     // SAFETY: a page of the pool.
-    if !unsafe { os::open_guarded(page, PAGE) } {
+    if !unsafe { os::open_guarded(page, page_bytes()) } {
         return None;
     }
     pool.first = (pool.first + 1) % PLACES;
     pool.count -= 1;
     let at = match number % 2 {
-        0 => page + PAGE - room,
+        0 => page + page_bytes() - room,
         _ => page,
     };
     let place = &PLACE[number];
@@ -177,13 +184,14 @@ pub fn place(shadow: usize, asked: usize) -> Option<usize> {
 
 /// The place that `address` lies in, or is nearest to.
 fn place_of(address: usize) -> &'static Place {
+    let page_bytes = page_bytes();
     let number = |address: usize| {
-        let page = address.wrapping_sub(BASE.load(Relaxed)) / PAGE;
+        let page = address.wrapping_sub(BASE.load(Relaxed)) / page_bytes;
         page.saturating_sub(1).min(2 * PLACES - 2) / 2
     };
     let (before, after) = (
         &PLACE[number(address)],
-        &PLACE[number(address.wrapping_add(PAGE))],
+        &PLACE[number(address.wrapping_add(page_bytes))],
     );
     let distance = |place: &Place| {
         let (at, room) = (place.at.load(Relaxed), place.room.load(Relaxed));
@@ -228,10 +236,11 @@ pub fn free(address: usize) -> usize {
     place.freed.take(&stack);
     place.live.store(false, Relaxed);
     OPEN.fetch_sub(1, Relaxed);
-    let page = address / PAGE * PAGE;
+    let page_bytes = page_bytes();
+    let page = address / page_bytes * page_bytes;
     // SAFETY: a page of the pool, whose object is freed.
-    unsafe { os::close_guarded(page, PAGE) };
-    let number = (page - BASE.load(Relaxed)) / PAGE / 2;
+    unsafe { os::close_guarded(page, page_bytes) };
+    let number = (page - BASE.load(Relaxed)) / page_bytes / 2;
     let last = (pool.first + pool.count) % PLACES;
     pool.waiting[last] = number as u16;
     pool.count += 1;
