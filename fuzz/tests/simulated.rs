@@ -35,9 +35,14 @@ fn program(seed: u64, order: Order) -> Program {
 
 #[track_caller]
 fn keeps_its_duties(order: Order, idle: Idle, hardened: Hardened) {
+    keeps_its_duties_over(4096, order, idle, hardened);
+}
+
+#[track_caller]
+fn keeps_its_duties_over(page: usize, order: Order, idle: Idle, hardened: Hardened) {
     for seed in 1..=PROGRAMS {
         let program = program(seed, order);
-        let heap = Simulated::new(idle, hardened);
+        let heap = Simulated::with_physical_pages(idle, hardened, page);
         let judged = run(&heap, &program);
         heap.leave();
         if let Err(fault) = judged {
@@ -68,4 +73,13 @@ fn threads_at_once_poisoned_and_at_random_places() {
         randomizes: true,
     };
     keeps_its_duties(Order::Concurrent, Idle::ByAddress, hardened);
+}
+
+#[test]
+fn physical_pages_that_are_larger_than_the_heaps() {
+    for page in [16 << 10, 64 << 10] {
+        for idle in [Idle::ByAddress, Idle::ByAge] {
+            keeps_its_duties_over(page, Order::Lockstep, idle, Hardened::default());
+        }
+    }
 }

@@ -88,9 +88,15 @@ thread_local! {
 }
 
 impl Simulated {
-    /// A new heap.
+    /// A new heap, over physical pages of 4 KiB.
     pub fn new(idle: Idle, hardened: Hardened) -> Self {
-        let heap = goheap_allocator::Heap::new(SimulatedOs::default());
+        Self::with_physical_pages(idle, hardened, 4096)
+    }
+
+    /// A new heap, over physical pages of so many bytes, a power of two: the system takes nothing smaller back, nor anything at
+    /// an address between two.
+    pub fn with_physical_pages(idle: Idle, hardened: Hardened, page: usize) -> Self {
+        let heap = goheap_allocator::Heap::new(SimulatedOs::new(page));
         heap.set_sample_rate(SAMPLE_RATE, 1);
         if hardened.poisons {
             heap.watch(true);

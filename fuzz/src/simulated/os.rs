@@ -29,8 +29,9 @@ struct Block {
 unsafe impl Send for Block {}
 
 /// The operating system of one simulated heap.
-#[derive(Default)]
 pub(super) struct SimulatedOs {
+    /// Bytes of a physical page.
+    page: usize,
     blocks: Mutex<Blocks>,
     /// Calls to refuse from now on.
     to_refuse: AtomicUsize,
@@ -39,6 +40,15 @@ pub(super) struct SimulatedOs {
 }
 
 impl SimulatedOs {
+    pub(super) fn new(page: usize) -> Self {
+        Self {
+            page,
+            blocks: Mutex::default(),
+            to_refuse: AtomicUsize::new(0),
+            refused: AtomicU64::new(0),
+        }
+    }
+
     /// Refuses the next `calls` calls.
     pub(super) fn fail_next(&self, calls: usize) {
         self.to_refuse.store(calls, Relaxed);
@@ -105,8 +115,13 @@ impl SimulatedOs {
         Ok(found)
     }
 
-    /// What is done to a part of a block.
+    /// What is done to a part of a block: to whole pages.
     fn with<T>(&self, at: usize, bytes: usize, what: impl FnOnce(&mut Block) -> T) -> T {
+        let page = self.page;
+        assert!(
+            at.is_multiple_of(page) && bytes.is_multiple_of(page),
+            "{bytes} bytes at {at:#x} are no whole pages of {page}"
+        );
         let mut blocks = self.blocks();
         let block = blocks.range_mut(..=at).next_back();
         match block {
@@ -198,11 +213,11 @@ unsafe impl Os for SimulatedOs {
 
     fn map(&self, bytes: usize) -> Result<NonNull<u8>, OsError> {
         self.ask("map", bytes)?;
-        self.block(bytes, 4096, true)
+        self.block(bytes, self.page, true)
     }
 
     fn physical_page(&self) -> usize {
-        4096
+        self.page
     }
 
     fn huge_page(&self) -> usize {
