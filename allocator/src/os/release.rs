@@ -99,21 +99,20 @@ mod tests {
     use crate::os::{Linux, Os};
     use core::ptr::NonNull;
 
-    const PAGE: usize = 4096;
-
     /// Pages of ones, and every second of them.
     fn pages(count: usize) -> (NonNull<u8>, Vec<Range>) {
-        let at = Linux.map(count * PAGE).expect("there is memory");
+        let bytes = Linux.physical_page();
+        let at = Linux.map(count * bytes).expect("there is memory");
         // SAFETY: just mapped, and so long.
-        unsafe { at.as_ptr().write_bytes(1, count * PAGE) };
+        unsafe { at.as_ptr().write_bytes(1, count * bytes) };
         // SAFETY: within it.
-        let page = |i| (unsafe { at.add(i * PAGE) }, PAGE);
+        let page = |i| (unsafe { at.add(i * bytes) }, bytes);
         (at, (0..count).step_by(2).map(page).collect())
     }
 
     fn first_bytes(at: NonNull<u8>, count: usize) -> Vec<u8> {
         // SAFETY: mapped for good, and so long.
-        let byte = |i| unsafe { at.add(i * PAGE).read() };
+        let byte = |i| unsafe { at.add(i * Linux.physical_page()).read() };
         (0..count).map(byte).collect()
     }
 

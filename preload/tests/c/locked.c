@@ -5,7 +5,7 @@
 #include "check.h"
 #include "churn.h"
 
-enum { BYTES = 8 << 20, PAGE = 4096 };
+enum { BYTES = 8 << 20, LEAST_PAGE = 4096 };
 
 static void *mapped(void) {
     void *at = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -14,9 +14,9 @@ static void *mapped(void) {
 }
 
 static int is_there(void *at) {
-    static unsigned char pages[BYTES / PAGE];
+    static unsigned char pages[BYTES / LEAST_PAGE];
     CHECK(!mincore(at, BYTES, pages));
-    for (int i = 0; i < BYTES / PAGE; i++)
+    for (int i = 0; i < BYTES / sysconf(_SC_PAGESIZE); i++)
         if (!(pages[i] & 1)) return 0;
     return 1;
 }
