@@ -7,7 +7,7 @@
 int main(void) {
     uintptr_t page = sysconf(_SC_PAGESIZE);
     for (int i = 0; i < 100; i++) {
-        char *volatile at = malloc(100);
+        volatile char *volatile at = malloc(100);
         if (((uintptr_t)at + 112) % page == 0) at[115] = 1;
     }
     return 0;
