@@ -77,9 +77,12 @@ fn threads_at_once_poisoned_and_at_random_places() {
 
 #[test]
 fn physical_pages_that_are_larger_than_the_heaps() {
-    for page in [16 << 10, 64 << 10] {
-        for idle in [Idle::ByAddress, Idle::ByAge] {
-            keeps_its_duties_over(page, Order::Lockstep, idle, Hardened::default());
-        }
+    let cases = [
+        (16 << 10, Idle::ByAddress),
+        (64 << 10, Idle::ByAddress),
+        (64 << 10, Idle::ByAge),
+    ];
+    for (page, idle) in cases {
+        keeps_its_duties_over(page, Order::Lockstep, idle, Hardened::default());
     }
 }
