@@ -116,7 +116,7 @@ fn complain(address: &SocketAddr, why: core::fmt::Arguments<'_>) {
 
 fn listen(address: SocketAddr) -> io::Result<Server> {
     if !os::own_descriptors() {
-        let why = "a thread cannot have file descriptors of its own (Linux 5.9 or later can)";
+        let why = "a thread cannot have file descriptors of its own: the system refuses close_range and unshare, or has no /proc";
         return Err(io::Error::new(io::ErrorKind::Unsupported, why));
     }
     let mut tries = 1;

@@ -23,6 +23,7 @@ fn address(program: &mut Child) -> Option<String> {
         if line.contains("has no effect") {
             return None;
         }
+        assert!(!line.contains(" is not served"), "{line}");
     }
     panic!("it ended without a word");
 }

@@ -261,14 +261,14 @@ impl ThreadKey {
 
 /// Gives the calling thread file descriptors of its own: what it opens, no other thread sees, no `fork` of one copies,
 /// and no other's number depends on. It keeps standard error, and has none of the process's others. `false` if the
-/// system cannot do it (Linux before 5.9).
+/// system does not do it: a container's filter may refuse it, and before Linux 5.9 it takes `/proc`.
 pub fn own_descriptors() -> bool {
-    const FIRST: c_int = 3;
     // SAFETY: the descriptors that are closed and replaced are copies, which only this thread has; the path is
     // NUL-terminated.
     unsafe {
         let unshare = libc::CLOSE_RANGE_UNSHARE;
-        if libc::syscall(libc::SYS_close_range, FIRST, c_int::MAX, unshare) != 0 {
+        let refused = libc::syscall(libc::SYS_close_range, FIRST, c_int::MAX, unshare) != 0;
+        if refused && !has_own_by_name() {
             return false;
         }
         let null = libc::open(c"/dev/null".as_ptr(), libc::O_RDWR | libc::O_CLOEXEC);
@@ -285,6 +285,32 @@ pub fn own_descriptors() -> bool {
             libc::close(null);
         }
         true
+    }
+}
+
+/// The first file descriptor that has no meaning of its own.
+const FIRST: c_int = 3;
+
+/// Copies the calling thread's file descriptors, as kernels before 5.9 can, and closes those from the first on by their names in
+/// `/proc`; whether it could.
+fn has_own_by_name() -> bool {
+    // SAFETY: what is closed are copies, which only this thread has.
+    unsafe {
+        if libc::syscall(libc::SYS_unshare, libc::CLONE_FILES) != 0 {
+            return false;
+        }
+        let (mut seen, mut closed) = (false, true);
+        while closed {
+            closed = false;
+            for_some_names(c"/proc/thread-self/fd", &mut [0; 128], |name| {
+                seen = true;
+                // The folder's own is listed, and closed already.
+                closed |= name
+                    .parse()
+                    .is_ok_and(|n: c_int| n >= FIRST && libc::syscall(libc::SYS_close, n) == 0);
+            });
+        }
+        seen
     }
 }
 
@@ -309,4 +335,31 @@ pub fn at_fork(
 pub fn at_exit(what: extern "C" fn()) {
     // SAFETY: the function lives as long as the program.
     unsafe { libc::atexit(what) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+    use std::os::fd::{AsRawFd, RawFd};
+
+    fn is_open(descriptor: RawFd) -> bool {
+        // SAFETY: a question.
+        unsafe { libc::fcntl(descriptor, libc::F_GETFD) >= 0 }
+    }
+
+    #[test]
+    fn an_older_kernel_s_thread_closes_what_only_it_has() {
+        let files: Vec<_> = (0..200).map(|_| File::open("/dev/null").unwrap()).collect();
+        let numbers: Vec<_> = files.iter().map(AsRawFd::as_raw_fd).collect();
+        let of_thread = numbers.clone();
+        std::thread::spawn(move || {
+            assert!(has_own_by_name());
+            assert!(!of_thread.into_iter().any(is_open));
+            assert!(is_open(libc::STDERR_FILENO));
+        })
+        .join()
+        .unwrap();
+        assert!(numbers.into_iter().all(is_open));
+    }
 }
