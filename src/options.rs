@@ -42,6 +42,10 @@ pub struct Options {
     pub gc_percent: i32,
     /// Bytes; [`i64::MAX`]: none.
     pub memory_limit: i64,
+    /// That count as the process's; 0: those that it may use.
+    pub processors: u32,
+    /// A quota of its control group counts in what it may use.
+    pub minds_quota: bool,
     /// A line for each cycle.
     pub gctrace: bool,
     /// A line for each sweep's end and each forced release.
@@ -117,6 +121,8 @@ impl Options {
         time_scale: 1.0,
         gc_percent: 100,
         memory_limit: i64::MAX,
+        processors: 0,
+        minds_quota: true,
         gctrace: false,
         scavtrace: false,
         madv_free: false,

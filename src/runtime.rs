@@ -19,7 +19,7 @@ use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64};
 use goheap_allocator::Heap;
 use goheap_allocator::lock::{Lock, Rank};
 use goheap_allocator::os::{self, Advice, Linux};
-use goheap_pacer::{SweepPace, UnderLimit};
+use goheap_pacer::{LEAST_OF_QUOTA, SweepPace, UnderLimit, within_quota};
 use goheap_scavenger::{Goals, NEWEST, Policy};
 
 /// The process's heap.
@@ -65,7 +65,7 @@ pub struct Runtime {
     pub started_ns: AtomicU64,
     /// The process that the background threads run in.
     pub process: AtomicU32,
-    /// Processors at the start.
+    /// Processors that count as the process's, as of the start.
     pub processors: AtomicU32,
     /// The physical page, bytes.
     pub physical_page: AtomicU64,
@@ -165,7 +165,7 @@ impl Runtime {
         tls::starting(|| self.started_ns.store(os::monotonic_ns(), Relaxed));
         let options = Options::from_environment();
         self.process.store(os::process_id(), Relaxed);
-        self.processors.store(os::processors(), Relaxed);
+        self.processors.store(processors(&options), Relaxed);
         self.physical_page
             .store(os::Os::physical_page(&Linux) as u64, Relaxed);
         self.retain_percent.store(options.retain_percent, Relaxed);
@@ -207,6 +207,23 @@ impl Runtime {
         self.collector.lock().start(self, &options);
         self.state.store(RUNNING, Release);
     }
+}
+
+/// How many processors count as the process's (Go: `schedinit` in `proc.go`, `defaultGOMAXPROCS` in `cgroup_linux.go`).
+/// Go's monitor asks again each second, of files that it holds open. Here nobody does: a program may count on which descriptor it gets next,
+/// and only at the start, as a rule, is there no other thread that opens one.
+fn processors(options: &Options) -> u32 {
+    if options.processors > 0 {
+        return options.processors;
+    }
+    let allowed = os::processors();
+    // No quota makes fewer of so few.
+    if !options.minds_quota || allowed <= LEAST_OF_QUOTA {
+        return allowed;
+    }
+    os::cpu_quota().map_or(allowed, |quota| {
+        within_quota(allowed, quota.us, quota.period_us)
+    })
 }
 
 unsafe extern "C" fn before_fork() {

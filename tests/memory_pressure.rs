@@ -1,12 +1,8 @@
 //! In a control group with little memory: a limit keeps the process alive, and what the kernel takes
 //! of lazily released memory is taken for nothing else.
-//!
-//! Where the system lets nobody make a memory group, these tests say so and do nothing.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::ptr;
 use std::time::{Duration, Instant};
-use std::{fs, ptr};
 
 use goheap::GoHeap;
 
@@ -14,54 +10,15 @@ use goheap::GoHeap;
 mod child;
 #[path = "support/counters.rs"]
 mod counters;
+#[path = "support/group.rs"]
+mod group;
 
 #[global_allocator]
 static HEAP: GoHeap = GoHeap::new();
 
 const MIB: usize = 1 << 20;
 const LIMIT: usize = 64 * MIB;
-/// Names the group to the child.
-const GROUP: &str = "TEST_MEMORY_GROUP";
-
-/// A control group with [`LIMIT`] bytes of memory, which goes when this does.
-struct Group(PathBuf);
-
-impl Group {
-    /// `None` where there may be none.
-    fn new(name: &str) -> Option<Self> {
-        let kinds = [
-            ("/sys/fs/cgroup/memory", "memory.limit_in_bytes"),
-            ("/sys/fs/cgroup", "memory.max"),
-        ];
-        let made = kinds.into_iter().find_map(|(root, limit)| {
-            let path = Path::new(root).join(format!("goheap-{name}-{}", std::process::id()));
-            fs::create_dir(&path).ok()?;
-            let group = Self(path);
-            fs::write(group.0.join(limit), LIMIT.to_string()).ok()?;
-            Some(group)
-        });
-        if made.is_none() {
-            eprintln!("{name}: no memory group can be made here; nothing is tested");
-        }
-        made
-    }
-
-    /// In the child: enters the group that the parent has made.
-    fn enter() {
-        let group = std::env::var_os(GROUP).expect("the parent names it");
-        let members = Path::new(&group).join("cgroup.procs");
-        fs::write(members, std::process::id().to_string()).expect("a process may enter");
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        // What is left of it is empty, and harms nobody.
-        let _ = fs::remove_dir(&self.0);
-    }
-}
-
-/// Runs `body` in a child within a group, with these variables in its environment; `None` where there is none.
+/// Runs `body` in a child within a group of [`LIMIT`] bytes of memory; `None` where there is none.
 #[track_caller]
 fn in_a_group<T: Fn()>(
     test: T,
@@ -69,19 +26,14 @@ fn in_a_group<T: Fn()>(
     knobs: &[(&str, &str)],
     body: fn(),
 ) -> Option<child::Outcome> {
-    let group = match std::env::var_os(GROUP) {
-        // In the child.
-        Some(path) => Group(path.into()),
-        None => Group::new(name)?,
+    let limit = group::Limit {
+        files: &[
+            ("/sys/fs/cgroup/memory", "memory.limit_in_bytes"),
+            ("/sys/fs/cgroup", "memory.max"),
+        ],
+        value: &LIMIT.to_string(),
     };
-    let configure = |command: &mut Command| {
-        command.env(GROUP, &group.0).envs(knobs.iter().copied());
-    };
-    let entered = || {
-        Group::enter();
-        body();
-    };
-    Some(child::run(test, configure, entered))
+    group::run(test, name, &limit, knobs, body)
 }
 
 /// Holds 20 MiB, and leaves ten times as much as garbage. At GOGC=400 the heap would grow to 100 MiB.

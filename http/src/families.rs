@@ -232,7 +232,7 @@ impl Families {
         let processors = program.processors().into();
         add(
             "go_sched_gomaxprocs_threads",
-            "Processors that the program may use.",
+            "Processors that count as the program's, as GOMAXPROCS says or as it may use.",
             Reading::Gauge(processors),
         );
         for (name, help, read) in GAUGES {

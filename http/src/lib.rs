@@ -71,7 +71,7 @@ pub trait Program: Sync {
     fn check(&self, knob: Knob, value: &str) -> Result<(), &'static str>;
     /// Sets it; does nothing with a value that it does not take.
     fn set(&self, knob: Knob, value: &str);
-    /// Processors that the program may use.
+    /// Processors that count as the program's.
     fn processors(&self) -> u32;
     /// The version of Go whose behaviour this is, such as `go1.27`.
     fn version(&self) -> String;

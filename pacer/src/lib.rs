@@ -15,6 +15,7 @@
 //! | pages to sweep per byte allocated | [`SweepPace`] | `mgcsweep.go`, `gcPaceSweeper`, `deductSweepCredit` |
 //! | when the background thread helps with a sweep | [`Sweeper`] | `mgcsweep.go`, `bgsweep` |
 //! | what versions do differently | [`Rules`] | the same files, version by version |
+//! | processors that count as the program's | [`within_quota`] | `cgroup_linux.go`, `adjustCgroupGOMAXPROCS` |
 //! | share of the CPU a collector may take | [`CpuLimiter`] | `mgclimit.go`, `gcCPULimiterState` |
 //!
 //! A cycle goes through the controller like this:
@@ -43,6 +44,7 @@ mod feedback;
 mod goal;
 mod mark_model;
 mod memory_limit;
+mod processors;
 mod rules;
 mod sweep_pace;
 mod sweeper;
@@ -52,6 +54,7 @@ mod under_limit;
 pub use controller::{Config, Controller, CycleWork, Memory};
 pub use cpu_limiter::CpuLimiter;
 pub use mark_model::{GO_ROOTS, GO_RUNTIME, HEAP_SCAN, MarkInputs, Window};
+pub use processors::{LEAST_OF_QUOTA, within_quota};
 pub use rules::{Rules, TriggerRule};
 pub use sweep_pace::SweepPace;
 pub use sweeper::Sweeper;

@@ -99,6 +99,17 @@ impl Rules {
         minor >= 2
     }
 
+    /// How many processors count as the program's in Go 1.`minor` if nobody says; 0: those that it may run on.
+    /// (1.5 `proc1.go`, later `proc.go`: `schedinit`.)
+    pub const fn processors(minor: u8) -> u32 {
+        if minor < 5 { 1 } else { 0 }
+    }
+
+    /// Whether [`within_quota`](crate::within_quota) holds in Go 1.`minor` (`containermaxprocs` in `internal/godebugs`).
+    pub const fn minds_quota(minor: u8) -> bool {
+        minor >= 25
+    }
+
     /// Whether the program runs while a cycle marks.
     pub const fn concurrent(&self) -> bool {
         !matches!(self.trigger, TriggerRule::AtGoal)

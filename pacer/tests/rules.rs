@@ -317,3 +317,12 @@ fn while_a_cycle_runs_its_goal_is_well_ahead_of_where_it_began() {
         assert_eq!(c.goal(Memory::default()), goal, "go1.{minor}");
     }
 }
+
+#[test]
+fn go1_5_was_the_first_to_use_all_processors_and_go1_25_to_mind_a_quota_of_theirs() {
+    for minor in 1..=27 {
+        let (one, quota) = (minor <= 4, minor >= 25);
+        assert_eq!(Rules::processors(minor), u32::from(one), "go1.{minor}");
+        assert_eq!(Rules::minds_quota(minor), quota, "go1.{minor}");
+    }
+}

@@ -1,7 +1,7 @@
 //! The table of knobs.
 
 use super::Knob;
-use super::values::{address, bytes, decimal, flag, percent, version, whole};
+use super::values::{address, bytes, decimal, flag, percent, processors, version, whole};
 use goheap_pacer::Rules;
 use goheap_scavenger::Policy;
 
@@ -11,7 +11,7 @@ pub const KNOBS: &[Knob] = &[
         name: "GOHEAP_POLICY",
         takes: "go1.1 to go1.27",
         default: "go1.27",
-        does: "Which version of Go decides when a cycle runs, and what goes back to the system, when and how. Presets the least heap, GOHEAP_TINY and madvdontneed.",
+        does: "Which version of Go decides when a cycle runs, and what goes back to the system, when and how. Presets the least heap, GOHEAP_TINY, madvdontneed, GOMAXPROCS and containermaxprocs.",
         go: "",
         variable: c"GOHEAP_POLICY",
         set: |o, v| {
@@ -22,6 +22,8 @@ pub const KNOBS: &[Knob] = &[
             o.least_heap = Rules::least_heap(minor);
             o.tiny = Rules::tiny(minor);
             o.madv_free = Policy::go(minor).lazily;
+            o.processors = Rules::processors(minor);
+            o.minds_quota = Rules::minds_quota(minor);
             true
         },
     },
@@ -70,6 +72,24 @@ pub const KNOBS: &[Knob] = &[
                 },
             )
         },
+    },
+    Knob {
+        name: "GOMAXPROCS",
+        takes: "a number of processors from 1 to 2147483647, or 0 for those that the process may use",
+        default: "0",
+        does: "How many processors count as the process's: in the scavenger's share of their time, in the CPU limiter and the share that collecting took, and in traces. It may use those that it may run on, within its container's limit, as of the start.",
+        go: "GOMAXPROCS, runtime.GOMAXPROCS",
+        variable: c"GOMAXPROCS",
+        set: |o, v| set(&mut o.processors, processors(v)),
+    },
+    Knob {
+        name: "GODEBUG=containermaxprocs",
+        takes: "0 or 1",
+        default: "1",
+        does: "1 has a quota of processor time, which a container's CPU limit is, count in what the process may use: rounded up, and as 2 processors at the least. 0: it may use all that it may run on.",
+        go: "the same",
+        variable: c"GODEBUG",
+        set: |o, v| set(&mut o.minds_quota, flag(v)),
     },
     Knob {
         name: "GODEBUG=gctrace",
@@ -284,6 +304,8 @@ impl Knob {
             "GODEBUG=madvdontneed" if Policy::go(go).lazily => "0",
             "GOHEAP_LEAST_HEAP" if Rules::least_heap(go) == 0 => "0",
             "GOHEAP_TINY" if !Rules::tiny(go) => "0",
+            "GOMAXPROCS" if Rules::processors(go) == 1 => "1",
+            "GODEBUG=containermaxprocs" if !Rules::minds_quota(go) => "0",
             _ => self.default,
         }
     }

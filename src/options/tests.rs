@@ -36,6 +36,16 @@ fn gos_syntax_is_taken() {
         assert_eq!(said, [""; 0]);
         assert_eq!(o.gc_percent, percent, "GOGC={text}");
     }
+    for (text, processors) in [
+        ("1", 1),
+        ("+5", 5),
+        ("007", 7),
+        ("2147483647", 2_147_483_647),
+    ] {
+        let (o, said) = parse(&[("GOMAXPROCS", text)]);
+        assert_eq!(said, [""; 0]);
+        assert_eq!(o.processors, processors, "GOMAXPROCS={text}");
+    }
     for (text, n) in [
         ("7", 7),
         ("7B", 7),
@@ -62,6 +72,13 @@ fn a_bad_value_is_named_and_the_default_holds() {
         ("GOMEMLIMIT", "99999999TiB"),
         ("GOMEMLIMIT", "-5"),
         ("GODEBUG", "gctrace=yes"),
+        ("GODEBUG", "containermaxprocs=2"),
+        ("GOMAXPROCS", "-1"),
+        ("GOMAXPROCS", "abc"),
+        ("GOMAXPROCS", "1.5"),
+        ("GOMAXPROCS", "4 "),
+        ("GOMAXPROCS", "0x10"),
+        ("GOMAXPROCS", "2147483648"),
         ("GOHEAP_RECLAIM", "never"),
         ("GOHEAP_SCAVENGE_PERCENT", "NaN"),
         ("GOHEAP_SCAVENGE_PERCENT", "0"),
@@ -106,6 +123,22 @@ fn a_policy_presets_what_its_own_knobs_may_change() {
     assert_eq!(said, [""; 0]);
     let (o, _) = parse(&[("GOHEAP_POLICY", "go1.13")]);
     assert_eq!((o.go, o.least_heap, o.madv_free), (13, 4 << 20, true));
+    for (policy, processors, minds_quota) in [
+        ("go1.4", 1, false),
+        ("go1.5", 0, false),
+        ("go1.24", 0, false),
+        ("go1.25", 0, true),
+    ] {
+        let (o, _) = parse(&[("GOHEAP_POLICY", policy)]);
+        let found = (o.processors, o.minds_quota);
+        assert_eq!(found, (processors, minds_quota), "{policy}");
+    }
+    let (o, _) = parse(&[
+        ("GOHEAP_POLICY", "go1.4"),
+        ("GOMAXPROCS", "0"),
+        ("GODEBUG", "containermaxprocs=1"),
+    ]);
+    assert_eq!((o.processors, o.minds_quota), (0, true));
     let (o, _) = parse(&[
         ("GOHEAP_POLICY", "go1.13"),
         ("GODEBUG", "madvdontneed=1"),

@@ -49,6 +49,13 @@ pub(super) fn percent(text: &[u8]) -> Option<i32> {
     Some(number.max(-1))
 }
 
+/// Go takes a number above 0 and passes over all else in silence (`schedinit`). Here 0 is how the default is written, as
+/// `runtime.GOMAXPROCS(0)` leaves what there is; a negative one is a mistake.
+pub(super) fn processors(text: &[u8]) -> Option<u32> {
+    let number: i32 = core::str::from_utf8(text).ok()?.parse().ok()?;
+    u32::try_from(number).ok()
+}
+
 pub(super) fn decimal(text: &[u8]) -> Option<f64> {
     let plain = text.iter().all(|c| c.is_ascii_digit() || *c == b'.');
     core::str::from_utf8(text)

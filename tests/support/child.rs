@@ -19,7 +19,7 @@ const GREETING: &str = "the child begins";
 /// A child that hangs is a failure, not a hang of the whole run. Times the [`effort`].
 const PATIENCE: Duration = Duration::from_secs(300);
 /// How the names of the heap's knobs begin, which the tests' own environment must not turn.
-const KNOBS: [&str; 4] = ["GOGC", "GOMEMLIMIT", "GODEBUG", "GOHEAP_"];
+const KNOBS: [&str; 5] = ["GOGC", "GOMEMLIMIT", "GOMAXPROCS", "GODEBUG", "GOHEAP_"];
 
 /// How a child ended, and what it said.
 pub struct Outcome {

@@ -15,6 +15,7 @@
 //!
 //! [`Os`] is a trait so that tests can hand the heap an OS that refuses.
 
+mod cgroup;
 mod guarded;
 mod line;
 mod linux;
@@ -27,6 +28,7 @@ mod shared;
 mod signal;
 pub mod thread_words;
 
+pub use cgroup::{CpuQuota, cpu_quota};
 pub use guarded::{
     close_guarded, module_of, open_guarded, reserve_guarded, tell_of_faults, thread_id,
 };

@@ -63,17 +63,24 @@ pub fn thread_name(buffer: &mut [u8; 16]) -> &str {
     }
 }
 
-/// Processors that this process may run on.
+/// Processors that the calling thread may run on; of a process that has not chosen others for its threads, that it may
+/// (Go: `getCPUCount`).
 pub fn processors() -> u32 {
-    // SAFETY: the set is plain bits, and as long as said.
-    let n = unsafe {
-        let mut set: libc::cpu_set_t = core::mem::zeroed();
-        if libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &mut set) != 0 {
-            return 1;
-        }
-        libc::CPU_COUNT(&set)
+    // A bit for each of as many as any kernel is built for. One that is built for more than there are bits refuses.
+    let mut set = [0u64; 8192 / 64];
+    // SAFETY: as long as said, and 0 is the calling thread.
+    let refused = unsafe {
+        libc::syscall(
+            libc::SYS_sched_getaffinity,
+            0,
+            size_of_val(&set),
+            set.as_mut_ptr(),
+        ) < 0
     };
-    u32::try_from(n).unwrap_or(1).max(1)
+    if refused {
+        return 1;
+    }
+    set.iter().map(|word| word.count_ones()).sum::<u32>().max(1)
 }
 
 /// Does something, and leaves the calling thread's errno as it was.

@@ -7,6 +7,7 @@
 use super::linux::{errno, futex_wait, futex_wake, limit};
 use super::process::process_id;
 use core::ffi::{CStr, c_int, c_long};
+use core::ops::ControlFlow;
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::AtomicU32;
 use core::time::Duration;
@@ -73,7 +74,7 @@ pub(super) fn kib_field(text: &[u8], name: &[u8]) -> Option<u64> {
     number(kib)?.checked_mul(1024)
 }
 
-fn number(text: &[u8]) -> Option<u64> {
+pub(super) fn number(text: &[u8]) -> Option<u64> {
     core::str::from_utf8(text).ok()?.parse().ok()
 }
 
@@ -91,6 +92,14 @@ pub(super) fn read<'a>(path: &CStr, into: &'a mut [u8]) -> Option<&'a [u8]> {
 
 /// Calls `with` for each byte of a file, one after the other; for none if it cannot be opened.
 pub(super) fn for_each_byte(path: &CStr, mut with: impl FnMut(u8)) {
+    for_each_piece(path, |piece| {
+        piece.iter().copied().for_each(&mut with);
+        ControlFlow::Continue(())
+    });
+}
+
+/// Calls `with` for one piece of a file after the other, cut anywhere, until it breaks; for none if it cannot be opened.
+pub(super) fn for_each_piece(path: &CStr, mut with: impl FnMut(&[u8]) -> ControlFlow<()>) {
     let Some(file) = open(path, libc::O_RDONLY) else {
         return;
     };
@@ -98,9 +107,11 @@ pub(super) fn for_each_byte(path: &CStr, mut with: impl FnMut(u8)) {
     loop {
         // SAFETY: the buffer is as long as said; the descriptor is this function's.
         let n = unsafe { libc::syscall(libc::SYS_read, file, some.as_mut_ptr(), some.len()) };
-        match usize::try_from(n) {
-            Ok(n @ 1..) => some[..n].iter().copied().for_each(&mut with),
-            _ => break,
+        let Ok(n @ 1..) = usize::try_from(n) else {
+            break;
+        };
+        if with(&some[..n]).is_break() {
+            break;
         }
     }
     // SAFETY: the descriptor is this function's.

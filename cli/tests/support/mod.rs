@@ -9,7 +9,7 @@ use goheap_cli::figures::Record;
 use tempfile::NamedTempFile;
 
 /// How the names of the heap's knobs begin, which the tests' own environment must not turn.
-const KNOBS: [&str; 4] = ["GOGC", "GOMEMLIMIT", "GODEBUG", "GOHEAP_"];
+const KNOBS: [&str; 5] = ["GOGC", "GOMEMLIMIT", "GOMAXPROCS", "GODEBUG", "GOHEAP_"];
 
 /// The program, with every knob at its default.
 pub fn goheap() -> Command {
