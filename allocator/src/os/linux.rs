@@ -36,6 +36,15 @@ pub(super) fn limit(of: impl Into<core::ffi::c_long>) -> Option<usize> {
     (refused == 0).then(|| usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX))
 }
 
+/// What the system promises at most to all processes, in bytes. Apart, for its stack: elsewhere an allocation has no such buffer.
+#[cold]
+#[inline(never)]
+fn promised() -> Option<u64> {
+    let mut text = [0; 2048];
+    let text = shared::read(c"/proc/meminfo", &mut text)?;
+    shared::kib_field(text, b"CommitLimit:")
+}
+
 fn unmap(at: usize, bytes: usize) {
     if bytes > 0 {
         // SAFETY: only called on mappings made here, or their edges, that nobody uses.
@@ -116,12 +125,8 @@ unsafe impl Os for Linux {
 
     fn commit_limit(&self) -> usize {
         let mut text = [0; 2];
-        let mut info = [0; 4096];
         let strict = shared::read(c"/proc/sys/vm/overcommit_memory", &mut text) == Some(b"2\n");
-        let limit = strict
-            .then(|| shared::read(c"/proc/meminfo", &mut info))
-            .flatten()
-            .and_then(|info| shared::kib_field(info, b"CommitLimit:"));
+        let limit = strict.then(promised).flatten();
         limit.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX))
     }
 
@@ -308,6 +313,11 @@ pub fn stderr_line(text: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_system_says_what_it_promises() {
+        assert!(promised().is_some_and(|bytes| bytes > 1 << 20));
+    }
 
     /// Where the system gives each process huge pages, a byte touched in a table is still a small page.
     #[test]
