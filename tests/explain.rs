@@ -28,7 +28,8 @@ fn alone() -> MutexGuard<'static, ()> {
 #[test]
 fn a_leak_in_cs_heap_is_told_from_this_heaps() {
     let _alone = alone();
-    goheap::gc();
+    // What other tests left is not to be the largest, as it may be where the system gives out huge pages.
+    goheap::free_os_memory();
     let own: Vec<Vec<u8>> = (0..20_000).map(|_| vec![1; 1000]).collect();
     let before = explained().bytes(Cause::CHeap);
     let leaked: Vec<_> = [1000, 300_000]
@@ -95,7 +96,8 @@ fn a_large_block_counts_where_it_was_touched() {
     let before = explained().live();
     block.resize(64 << 20, 1);
     let live = explained().live() - before;
-    assert!(live.abs_diff(64 * MIB) < MIB / 4, "{live}");
+    // The last page may be a huge one.
+    assert!(live.abs_diff(64 * MIB) < 3 * MIB, "{live}");
     black_box((block, ballast));
 }
 
