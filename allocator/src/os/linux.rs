@@ -316,6 +316,11 @@ mod tests {
 
     #[test]
     fn the_system_says_what_it_promises() {
+        let info = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+        if !info.contains("CommitLimit:") {
+            println!("skipped: this system does not say it");
+            return;
+        }
         assert!(promised().is_some_and(|bytes| bytes > 1 << 20));
     }
 

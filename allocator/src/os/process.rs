@@ -275,7 +275,7 @@ pub fn own_descriptors() -> bool {
     unsafe {
         let unshare = libc::CLOSE_RANGE_UNSHARE;
         let refused = libc::syscall(libc::SYS_close_range, FIRST, c_int::MAX, unshare) != 0;
-        if refused && !has_own_by_name() {
+        if refused && !copy_and_close_by_name() {
             return false;
         }
         let null = libc::open(c"/dev/null".as_ptr(), libc::O_RDWR | libc::O_CLOEXEC);
@@ -300,7 +300,7 @@ const FIRST: c_int = 3;
 
 /// Copies the calling thread's file descriptors, as kernels before 5.9 can, and closes those from the first on by their names in
 /// `/proc`; whether it could.
-fn has_own_by_name() -> bool {
+fn copy_and_close_by_name() -> bool {
     // SAFETY: what is closed are copies, which only this thread has.
     unsafe {
         if libc::syscall(libc::SYS_unshare, libc::CLONE_FILES) != 0 {
@@ -361,7 +361,7 @@ mod tests {
         let numbers: Vec<_> = files.iter().map(AsRawFd::as_raw_fd).collect();
         let of_thread = numbers.clone();
         std::thread::spawn(move || {
-            assert!(has_own_by_name());
+            assert!(copy_and_close_by_name());
             assert!(!of_thread.into_iter().any(is_open));
             assert!(is_open(libc::STDERR_FILENO));
         })
